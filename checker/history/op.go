@@ -10,6 +10,11 @@ import (
 // Never is the Return of an operation that was never answered.
 const Never = math.MaxInt64
 
+// ConditionFailed is the Err of a Fail whose CAS did not find what it expected.
+// Such an operation observed its key: Result says what was there, or, when it is
+// None, only that it was not Expect. A Fail with another Err saw nothing.
+const ConditionFailed = "condition failed"
+
 // Outcome is what a client knows about its operation.
 type Outcome uint8
 
@@ -52,8 +57,8 @@ const (
 	// Write sets the value to Arg.
 	Write
 	// CAS sets the value to Arg if it is Expect (which may be Absent). When the
-	// condition did not hold the operation is Fail, and Result is the value
-	// found, if the database said.
+	// condition did not hold the operation is Fail with Err ConditionFailed, and
+	// Result is the value found, if the database said.
 	CAS
 	// Increment adds Arg to the integer at the key (absent counts as 0); Result
 	// is the sum.
