@@ -2,6 +2,7 @@ package env
 
 import (
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -130,27 +131,53 @@ func (q *Queue[T]) Pop(t Task, label string, d time.Duration) (T, error) {
 	return v, nil
 }
 
-// Semaphore counts free places. Waiters are served in order of arrival.
+// Semaphore counts free places. Waiters are served in order of arrival: a place
+// that is given back belongs at once to the first of them, so that nobody who
+// comes while it is being woken takes it.
 type Semaphore struct {
-	Free    int
-	waiters []Task
+	Free    int // set before use; no waiter is told of a later change
+	waiters []*place
+}
+
+// place is one waiter's claim.
+type place struct {
+	task    Task
+	granted bool
 }
 
 // Acquire takes a place, waiting for one at most d (d < 0: no limit).
 func (s *Semaphore) Acquire(t Task, label string, d time.Duration) error {
-	if err := wait(t, label, d, &s.waiters, func() bool { return s.Free > 0 }); err != nil {
+	if s.Free > 0 && len(s.waiters) == 0 {
+		s.Free--
+		return nil
+	}
+	p := &place{task: t}
+	s.waiters = append(s.waiters, p)
+	for !p.granted {
+		err := t.Park(label, d)
+		if err == nil || err == ErrTimeout && p.granted {
+			continue
+		}
+		if p.granted { // cancelled with the place in hand: the next one has it
+			s.Release()
+			return err
+		}
+		s.waiters = slices.DeleteFunc(s.waiters, func(w *place) bool { return w == p })
 		return err
 	}
-	s.Free--
 	return nil
 }
 
 // Release gives a place back.
 func (s *Semaphore) Release() {
-	s.Free++
-	if len(s.waiters) > 0 {
-		s.waiters[0].Wake()
+	if len(s.waiters) == 0 {
+		s.Free++
+		return
 	}
+	p := s.waiters[0]
+	s.waiters = s.waiters[1:]
+	p.granted = true
+	p.task.Wake()
 }
 
 // wait parks t, listed in waiters, until ready. The time limit is kept in ticks
