@@ -1,0 +1,274 @@
+package kv
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"simulacrum/db/codec"
+	"simulacrum/db/hlc"
+	"simulacrum/db/keys"
+)
+
+// Header is what concerns a batch as a whole.
+type Header struct {
+	// RangeID is where the batch is meant to go. Whoever routes sets it.
+	RangeID RangeID
+
+	// Timestamp is that of the versions to be read, for a batch that only reads.
+	// Zero: the leaseholder chooses, and that is the only choice for other batches.
+	Timestamp hlc.Timestamp
+
+	// Gateway is the node at which the batch entered the cluster.
+	Gateway NodeID
+
+	// ID tells commands apart in traces. It has no other effect: in particular it
+	// does not make a command safe to send twice.
+	ID uint64
+
+	// MaxKeys and MaxBytes limit what all scans of the batch together return. A scan
+	// that is cut short says where to resume. The limit on bytes counts keys and
+	// values and lets the row that crosses it through. 0: no limit.
+	MaxKeys, MaxBytes int64
+
+	// Deadline is the time left when the batch was sent, 0: unknown. It is a
+	// duration and no moment, because clocks differ.
+	Deadline time.Duration
+}
+
+// BatchRequest is a list of requests that are evaluated together.
+type BatchRequest struct {
+	Header
+	Requests []Request
+}
+
+// BatchResponse is the answer to a BatchRequest.
+type BatchResponse struct {
+	// Timestamp at which the batch executed. It is zero if it failed, and if parts of
+	// a read that crossed ranges executed at different timestamps.
+	Timestamp hlc.Timestamp
+
+	Responses []Response // as many as there were requests; none if Err is set
+	Err       *Error
+
+	// Lease and Desc are hints for whoever routes: the lease and descriptor in force
+	// at the replica that answered. Nil: nothing new.
+	Lease *Lease
+	Desc  *RangeDescriptor
+}
+
+// ErrorResponse is the response of a batch that failed.
+func ErrorResponse(err *Error) *BatchResponse { return &BatchResponse{Err: err} }
+
+// ReadsOnly reports that every request only reads.
+func (ba *BatchRequest) ReadsOnly() bool {
+	for _, r := range ba.Requests {
+		if !r.Method().ReadsOnly() {
+			return false
+		}
+	}
+	return true
+}
+
+// Writes reports that some request writes.
+func (ba *BatchRequest) Writes() bool {
+	for _, r := range ba.Requests {
+		if r.Method().Writes() {
+			return true
+		}
+	}
+	return false
+}
+
+// Admin reports that the batch is an admin request.
+func (ba *BatchRequest) Admin() bool {
+	return len(ba.Requests) > 0 && ba.Requests[0].Method().Admin()
+}
+
+// Span covers all requests. If they are one point, it is that point.
+func (ba *BatchRequest) Span() keys.Span {
+	var all keys.Span
+	for i, r := range ba.Requests {
+		s := r.Span()
+		if i == 0 {
+			all = s
+			continue
+		}
+		if all.IsPoint() && s.IsPoint() && all.Key.Equal(s.Key) {
+			continue
+		}
+		if all.IsPoint() {
+			all.EndKey = all.Key.Next()
+		}
+		if s.IsPoint() {
+			s.EndKey = s.Key.Next()
+		}
+		if s.Key.Less(all.Key) {
+			all.Key = s.Key
+		}
+		if all.EndKey.Less(s.EndKey) {
+			all.EndKey = s.EndKey
+		}
+	}
+	return all
+}
+
+// MaxRequests bounds the requests of one batch.
+const MaxRequests = 10_000
+
+// Validate returns a BadRequest if the batch makes no sense whatever the data.
+func (ba *BatchRequest) Validate() *Error {
+	bad := func(i int, format string, args ...any) *Error {
+		e := Errorf(BadRequest, format, args...)
+		e.Index = int32(i)
+		return e
+	}
+	switch {
+	case len(ba.Requests) == 0:
+		return bad(-1, "empty batch")
+	case len(ba.Requests) > MaxRequests:
+		return bad(-1, "%d requests in a batch", len(ba.Requests))
+	case ba.MaxKeys < 0 || ba.MaxBytes < 0 || ba.Deadline < 0:
+		return bad(-1, "negative limit")
+	case ba.Timestamp.Wall < 0:
+		return bad(-1, "timestamp %s", ba.Timestamp)
+	case !ba.Timestamp.IsEmpty() && !ba.ReadsOnly():
+		return bad(-1, "a timestamp is stated for a batch that does not only read")
+	}
+	for i, r := range ba.Requests {
+		s := r.Span()
+		switch {
+		case r.Method().Admin() && len(ba.Requests) > 1:
+			return bad(i, "%s is not alone in its batch", r.Method())
+		case r.Method().Ranged() && (s.IsPoint() || !s.Valid()):
+			return bad(i, "empty span [%s, %s)", s.Key, s.EndKey)
+		case keys.Max.Less(s.EndKey) || !s.Key.Less(keys.Max):
+			return bad(i, "%s lies beyond all keys", s)
+		}
+		if _, ok := keys.Addr(s.Key); !ok {
+			return bad(i, "%s cannot be addressed", s)
+		}
+	}
+	return nil
+}
+
+// String prints the batch for reading.
+func (ba *BatchRequest) String() string {
+	var b strings.Builder
+	for i, r := range ba.Requests {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(FormatRequest(r))
+	}
+	if ba.RangeID != 0 {
+		fmt.Fprintf(&b, " to r%d", ba.RangeID)
+	}
+	if !ba.Timestamp.IsEmpty() {
+		fmt.Fprintf(&b, " at %s", ba.Timestamp)
+	}
+	if ba.MaxKeys > 0 {
+		fmt.Fprintf(&b, " max %d keys", ba.MaxKeys)
+	}
+	if ba.MaxBytes > 0 {
+		fmt.Fprintf(&b, " max %d bytes", ba.MaxBytes)
+	}
+	return b.String()
+}
+
+// Size implements env.Message.
+func (ba *BatchRequest) Size() int {
+	n := codec.SizeVarint(int64(ba.RangeID)) + ba.Timestamp.Size() + codec.SizeVarint(int64(ba.Gateway)) +
+		codec.SizeUvarint(ba.ID) + codec.SizeVarint(ba.MaxKeys) + codec.SizeVarint(ba.MaxBytes) +
+		codec.SizeVarint(int64(ba.Deadline)) + codec.SizeUvarint(uint64(len(ba.Requests)))
+	for _, r := range ba.Requests {
+		n += codec.SizeByte + r.Size()
+	}
+	return n
+}
+
+// Encode implements env.Message.
+func (ba *BatchRequest) Encode(b []byte) []byte {
+	b = ba.Timestamp.Encode(codec.AppendVarint(b, int64(ba.RangeID)))
+	b = codec.AppendUvarint(codec.AppendVarint(b, int64(ba.Gateway)), ba.ID)
+	b = codec.AppendVarint(codec.AppendVarint(b, ba.MaxKeys), ba.MaxBytes)
+	b = codec.AppendVarint(b, int64(ba.Deadline))
+	b = codec.AppendUvarint(b, uint64(len(ba.Requests)))
+	for _, r := range ba.Requests {
+		b = r.Encode(append(b, byte(r.Method())))
+	}
+	return b
+}
+
+// DecodeBatchRequest reads what Encode wrote.
+func DecodeBatchRequest(r *codec.Reader) *BatchRequest {
+	ba := &BatchRequest{Header: Header{
+		RangeID: RangeID(r.Varint()), Timestamp: hlc.Decode(r), Gateway: NodeID(r.Int32()),
+		ID: r.Uvarint(), MaxKeys: r.Varint(), MaxBytes: r.Varint(), Deadline: time.Duration(r.Varint()),
+	}}
+	if n := r.Count(MaxRequests, 2); n > 0 {
+		ba.Requests = make([]Request, n)
+		for i := range ba.Requests {
+			ba.Requests[i] = decodeRequest(Method(r.Byte()), r)
+		}
+	}
+	return ba
+}
+
+// Size implements env.Message.
+func (br *BatchResponse) Size() int {
+	n := br.Timestamp.Size() + codec.SizeUvarint(uint64(len(br.Responses))) + 3*codec.SizeBool
+	for _, r := range br.Responses {
+		n += codec.SizeByte + r.Size()
+	}
+	if br.Err != nil {
+		n += br.Err.Size()
+	}
+	if br.Lease != nil {
+		n += br.Lease.Size()
+	}
+	if br.Desc != nil {
+		n += br.Desc.Size()
+	}
+	return n
+}
+
+// Encode implements env.Message.
+func (br *BatchResponse) Encode(b []byte) []byte {
+	b = codec.AppendUvarint(br.Timestamp.Encode(b), uint64(len(br.Responses)))
+	for _, r := range br.Responses {
+		b = r.Encode(append(b, byte(r.Method())))
+	}
+	if b = codec.AppendBool(b, br.Err != nil); br.Err != nil {
+		b = br.Err.Encode(b)
+	}
+	if b = codec.AppendBool(b, br.Lease != nil); br.Lease != nil {
+		b = br.Lease.Encode(b)
+	}
+	if b = codec.AppendBool(b, br.Desc != nil); br.Desc != nil {
+		b = br.Desc.Encode(b)
+	}
+	return b
+}
+
+// DecodeBatchResponse reads what Encode wrote.
+func DecodeBatchResponse(r *codec.Reader) *BatchResponse {
+	br := &BatchResponse{Timestamp: hlc.Decode(r)}
+	if n := r.Count(MaxRequests, 1); n > 0 {
+		br.Responses = make([]Response, n)
+		for i := range br.Responses {
+			br.Responses[i] = decodeResponse(Method(r.Byte()), r)
+		}
+	}
+	if r.Bool() {
+		br.Err = DecodeError(r)
+	}
+	if r.Bool() {
+		l := DecodeLease(r)
+		br.Lease = &l
+	}
+	if r.Bool() {
+		br.Desc = DecodeRangeDescriptor(r)
+	}
+	return br
+}
