@@ -1,3 +1,32 @@
-// Package nemesis breaks things: faults as values that print, parse back, start,
-// heal, and count what they did.
+// Package nemesis breaks things on purpose: faults as values that print, parse
+// back, start, heal, and count what they did.
+//
+//	 scenario's Bounds          a file, a shrinker, a person
+//	      |  Swarm(rand)              |  ParsePlan
+//	      v                           v
+//	    Plan  = lines of text: when, what, on whom, how long, how hard
+//	    /  \
+//	   /    \  Budget(Model)
+//	  |      '----> what may be expected meanwhile: available, or only safe
+//	  v  Run(world, Target, plan)
+//	Runner --- callbacks of the world ---> Target (package cluster)
+//	  |  <--- OnProbe: "n3 is at that point for the 4th time" ---'
+//	  v
+//	[]Report: begun, ended, effects counted, or DID NOTHING and why
+//
+// The fault model is that of a machine room: processes die, freeze and crawl;
+// power fails at one instant for any set of nodes and takes what was not synced;
+// links cut, lose, repeat, reorder, hold and mangle frames, and connections break;
+// wall clocks jump, drift and stand; disks slow down, stall, fill up and fail.
+// Memory is not corrupted and nobody lies.
+//
+// What it promises: a plan is data and says all that happens, so that the same
+// plan on the same seed does the same; chance is used by Swarm alone, before the
+// run. At the end of the fault window everything heals: links, disks, speeds and
+// pauses, clocks back to where they began, and each process that should live is
+// started. Faults overlap freely: a process is started, resumed or sped up when
+// the last fault that holds it lets go. A fault that changed nothing says so.
+//
+// A crash loop, a flapping partition and a rolling restart are not kinds of their
+// own but repetitions of one: "for 500ms times=6 every=2s".
 package nemesis

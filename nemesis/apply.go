@@ -1,0 +1,288 @@
+package nemesis
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// apply puts one repetition of a fault in force, and says in o how it heals and
+// what it counts.
+func (r *Runner) apply(x *running, o *occurrence) {
+	switch x.Kind {
+	case Crash, CleanStop, PowerLoss:
+		r.takeDown(x, o)
+	case Pause:
+		r.pause(x, o)
+	case SlowCPU:
+		r.slow(x, o)
+	case Partition:
+		var effects []Effect
+		for _, c := range x.cuts(r.topo) {
+			if len(c.from) > 0 && len(c.to) > 0 {
+				effects = append(effects, r.t.Cut(c.from, c.to, x.Mode))
+			}
+		}
+		o.hold(effects)
+	case Degrade:
+		r.degrade(x, o)
+	case Reset:
+		a, b := r.sides(x)
+		n := r.t.Reset(a, b)
+		o.count = func() int64 { return n }
+		x.reason = "no connection stood"
+	case ClockStep, ClockOffset:
+		r.moveClocks(x, o)
+	case ClockDrift, ClockFreeze:
+		r.bendClocks(x, o)
+	case ClockStrobe:
+		r.strobe(x, o)
+	default:
+		kind := [...]DiskKind{DiskSlow, DiskStall, DiskFull, DiskWriteError, DiskSyncError}[x.Kind-SlowDisk]
+		var effects []Effect
+		for _, n := range r.victims(x) {
+			effects = append(effects, r.t.Disk(n, DiskFault{Kind: kind, Factor: x.Factor, Rate: x.Rate}))
+		}
+		o.hold(effects)
+	}
+}
+
+// victims are the endpoints of the only group.
+func (r *Runner) victims(x *running) []string { return r.topo.group(x.Who[0], false) }
+
+// hold makes the occurrence last as long as the effects.
+func (o *occurrence) hold(effects []Effect) {
+	o.heal = func() {
+		for _, e := range effects {
+			e.Heal()
+		}
+	}
+	o.count = func() int64 {
+		var n int64
+		for _, e := range effects {
+			n += e.Count()
+		}
+		return n
+	}
+}
+
+// takeDown ends processes and keeps them down.
+func (r *Runner) takeDown(x *running, o *occurrence) {
+	var count int64
+	var held []string // in the order in which they went down
+	healed := false
+	o.count = func() int64 { return count }
+	down := func(names []string) {
+		if healed {
+			return
+		}
+		for _, n := range names {
+			r.endpoint(n).down++
+		}
+		held = append(held, names...)
+		before := count
+		if x.Kind == PowerLoss {
+			count += int64(r.t.PowerLoss(names))
+		} else {
+			for _, n := range names {
+				if x.Kind == Crash && r.t.Crash(n) || x.Kind == CleanStop && r.t.Stop(n) {
+					count++
+				}
+			}
+		}
+		if count == before {
+			x.reason = fmt.Sprintf("%s down already", strings.Join(names, ","))
+		}
+	}
+	names := r.victims(x)
+	if x.Stagger == 0 {
+		down(names)
+	} else {
+		for i := range names {
+			if i > 0 {
+				r.after(time.Duration(i)*x.Stagger, func() { down(names[i : i+1]) })
+			} else {
+				down(names[:1])
+			}
+		}
+	}
+	o.heal = func() {
+		healed = true
+		for i, n := range held {
+			up := func() {
+				e := r.endpoint(n)
+				if e.down--; e.down == 0 {
+					r.t.Start(n)
+				}
+			}
+			if x.Stagger == 0 || i == 0 || r.over {
+				up()
+			} else {
+				r.after(time.Duration(i)*x.Stagger, up)
+			}
+		}
+	}
+}
+
+func (r *Runner) pause(x *running, o *occurrence) {
+	var count int64
+	names := r.victims(x)
+	for _, n := range names {
+		if r.endpoint(n).paused++; r.endpoint(n).paused == 1 && r.t.Pause(n) {
+			count++
+		}
+	}
+	x.reason = "paused or down already"
+	o.count = func() int64 { return count }
+	o.heal = func() {
+		for _, n := range names {
+			if r.endpoint(n).paused--; r.endpoint(n).paused == 0 {
+				r.t.Resume(n)
+			}
+		}
+	}
+}
+
+// slow slows processors. Of overlapping faults the hardest holds.
+func (r *Runner) slow(x *running, o *occurrence) {
+	names := r.victims(x)
+	o.count = func() int64 { return int64(len(names)) }
+	set := func(e *endpoint) { r.t.SetSpeed(e.name, slices.Max(append([]int64{1}, e.slow...))) }
+	for _, n := range names {
+		e := r.endpoint(n)
+		e.slow = append(e.slow, x.Factor)
+		set(e)
+	}
+	o.heal = func() {
+		for _, n := range names {
+			e := r.endpoint(n)
+			i := slices.Index(e.slow, x.Factor)
+			e.slow = slices.Delete(e.slow, i, i+1)
+			set(e)
+		}
+	}
+}
+
+// sides are the two ends of the links that a network fault touches: both groups,
+// or the only one and everybody.
+func (r *Runner) sides(x *running) (a, b []string) {
+	a = r.topo.group(x.Who[0], true)
+	if len(x.Who) > 1 {
+		return a, r.topo.group(x.Who[1], true)
+	}
+	return a, r.topo.everyone()
+}
+
+func (r *Runner) degrade(x *running, o *occurrence) {
+	a, b := r.sides(x)
+	effects := []Effect{r.t.Degrade(a, b, x.Link)}
+	if back := without(b, a); len(back) > 0 {
+		effects = append(effects, r.t.Degrade(back, a, x.Link))
+	}
+	o.hold(effects)
+}
+
+// moveClocks makes wall clocks jump; an offset jumps back when it heals.
+func (r *Runner) moveClocks(x *running, o *occurrence) {
+	names := r.victims(x)
+	o.count = func() int64 { return int64(len(names)) }
+	for _, n := range names {
+		r.t.StepClock(n, x.By)
+		e := r.endpoint(n)
+		if x.Kind == ClockStep {
+			e.stepped = true
+		} else {
+			e.clock++
+		}
+	}
+	if x.Kind == ClockOffset {
+		o.heal = func() {
+			for _, n := range names {
+				r.t.StepClock(n, -x.By)
+				r.settle(r.endpoint(n))
+			}
+		}
+	}
+}
+
+// bendClocks changes the rate of clocks. When the rate is back, what was gained or
+// lost is put right, as a time service would.
+func (r *Runner) bendClocks(x *running, o *occurrence) {
+	names := r.victims(x)
+	var effects []Effect
+	for _, n := range names {
+		r.endpoint(n).clock++
+		if x.Kind == ClockDrift {
+			effects = append(effects, r.t.DriftClock(n, x.PPM))
+		} else {
+			effects = append(effects, r.t.FreezeClock(n))
+		}
+	}
+	begin := r.now()
+	o.count = func() int64 { return int64(len(names)) }
+	o.heal = func() {
+		gained := -(r.now() - begin)
+		if x.Kind == ClockDrift {
+			gained = (r.now() - begin) / 1000 * time.Duration(x.PPM) / 1000
+		}
+		for i, n := range names {
+			effects[i].Heal()
+			r.t.StepClock(n, -gained)
+			r.settle(r.endpoint(n))
+		}
+	}
+}
+
+// strobe makes wall clocks jump by and back, again and again.
+func (r *Runner) strobe(x *running, o *occurrence) {
+	names := r.victims(x)
+	var jumps int64
+	away, healed := false, false
+	o.count = func() int64 { return jumps }
+	flip := func() {
+		by := x.By
+		if away {
+			by = -by
+		}
+		away = !away
+		jumps++
+		for _, n := range names {
+			r.t.StepClock(n, by)
+		}
+	}
+	var tick func()
+	tick = func() {
+		if !healed && !r.closed {
+			flip()
+			r.after(x.Period, tick)
+		}
+	}
+	for _, n := range names {
+		r.endpoint(n).clock++
+	}
+	tick()
+	o.heal = func() {
+		healed = true
+		if away {
+			flip()
+		}
+		for _, n := range names {
+			r.settle(r.endpoint(n))
+		}
+	}
+}
+
+// settle notes that a clock fault healed. After the last, the clock stands exactly
+// where it began, unless a step moved it: that lasts until HealAll.
+func (r *Runner) settle(e *endpoint) {
+	if e.clock--; e.clock == 0 && !e.stepped {
+		r.goHome(e)
+	}
+}
+
+func (r *Runner) goHome(e *endpoint) {
+	if d := e.home - r.t.ClockOffset(e.name); d != 0 {
+		r.t.StepClock(e.name, d)
+	}
+}

@@ -1,0 +1,364 @@
+package nemesis
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Model is what a Budget is reckoned against.
+type Model struct {
+	Topology Topology
+	// Groups are the sets of nodes that hold a copy of some range: those in force,
+	// or Spread's, when placement may change.
+	Groups [][]string
+	// MaxOffset is how far apart two wall clocks may be.
+	MaxOffset time.Duration
+	// Offsets are the nodes' clocks at the beginning, in the topology's order, less
+	// true time. Missing ones are 0.
+	Offsets []time.Duration
+	// End is when all faults heal.
+	End time.Duration
+	// Grace is what the system is given to recover after a fault that took a quorum.
+	Grace time.Duration
+}
+
+// Budget says what a plan leaves a right to expect. Safety is expected always.
+type Budget struct {
+	// Spans tile the time from 0 to End, and Grace after it.
+	Spans []Span
+	// MaxSkew is how far apart any two nodes' wall clocks can come.
+	MaxSkew time.Duration
+	// ClocksWithin reports that they never come further apart than MaxOffset.
+	ClocksWithin bool
+}
+
+// Span is a time during which the same is expected.
+type Span struct {
+	From, To time.Duration
+	// Available says that each range has a majority of its copies up, healthy and
+	// in touch with one of them. It may still be choosing a leader or waiting for a
+	// lease to run out, and a client may be cut off from it.
+	Available bool
+	Why       string // what is missing, if not
+}
+
+// String is the budget for a person, one line a span.
+func (b Budget) String() string {
+	var s strings.Builder
+	for _, p := range b.Spans {
+		word := "available"
+		if !p.Available {
+			word = "safe only: " + p.Why
+		}
+		fmt.Fprintf(&s, "%s to %s %s\n", formatTime(p.From), formatTime(p.To), word)
+	}
+	word := "within"
+	if !b.ClocksWithin {
+		word = "beyond"
+	}
+	fmt.Fprintf(&s, "clocks up to %v apart, %s max_offset\n", b.MaxSkew, word)
+	return s.String()
+}
+
+// Available reports what is expected at a time.
+func (b Budget) Available(at time.Duration) bool {
+	for _, p := range b.Spans {
+		if p.From <= at && at < p.To {
+			return p.Available
+		}
+	}
+	return true
+}
+
+// Share is the part of [from, to) that is expected available, in millionths.
+func (b Budget) Share(from, to time.Duration) int64 {
+	if to <= from {
+		return 1_000_000
+	}
+	lost := time.Duration(0)
+	for _, p := range b.Spans {
+		if !p.Available {
+			lost += max(0, min(p.To, to)-max(p.From, from))
+		}
+	}
+	return int64((to - from - lost) * 1000 / ((to - from) / 1000))
+}
+
+// Spread lists every set of n nodes that a placement may give a range which
+// spreads copies over as many regions, then zones, as there are.
+func Spread(topo Topology, n int) [][]string {
+	best, sets := -1, [][]string(nil)
+	var pick func(from int, chosen []Place)
+	pick = func(from int, chosen []Place) {
+		if len(chosen) == min(n, len(topo.Nodes)) {
+			var names, regions, zones []string
+			for _, p := range chosen {
+				names = append(names, p.Name)
+				if !slices.Contains(regions, p.Region) {
+					regions = append(regions, p.Region)
+				}
+				if z := p.Region + "/" + p.Zone; !slices.Contains(zones, z) {
+					zones = append(zones, z)
+				}
+			}
+			if score := len(regions)*1000 + len(zones); score > best {
+				best, sets = score, nil
+			} else if score < best {
+				return
+			}
+			sets = append(sets, names)
+			return
+		}
+		for i := from; i < len(topo.Nodes); i++ {
+			pick(i+1, append(chosen[:len(chosen):len(chosen)], topo.Nodes[i]))
+		}
+	}
+	pick(0, nil)
+	return sets
+}
+
+// These bounds say from when on a fault that only hinders counts as one that
+// prevents: generous, since a system is not asked to shine under them.
+const (
+	hopelessLoss      = 100_000 // ppm of frames
+	hopelessCorrupt   = 10_000  // ppm of frames; each ends a connection
+	hopelessDelay     = 500 * time.Millisecond
+	hopelessBandwidth = 100_000 // bytes a second
+	hopelessCPU       = 20      // times slower
+	hopelessDisk      = 50      // times slower
+)
+
+// Budget reckons what the plan allows to expect. A fault that waits for a probe
+// may be in force at any time until End.
+func (p *Plan) Budget(m Model) Budget {
+	var forces []force
+	for _, f := range p.Faults {
+		forces = append(forces, m.forces(f)...)
+	}
+	edges := []time.Duration{0, m.End}
+	for _, x := range forces {
+		edges = append(edges, min(x.from, m.End), min(x.to, m.End))
+	}
+	slices.Sort(edges)
+	edges = slices.Compact(edges)
+
+	b := Budget{}
+	for i := range len(edges) - 1 {
+		from, to := edges[i], edges[i+1]
+		var in []force
+		for _, x := range forces {
+			if x.from < to && from < x.to {
+				in = append(in, x)
+			}
+		}
+		why := m.missing(in)
+		b.add(Span{From: from, To: to, Available: why == "", Why: why})
+		b.MaxSkew = max(b.MaxSkew, m.skew(in))
+	}
+	b.grace(m)
+	b.ClocksWithin = b.MaxSkew <= m.MaxOffset
+	return b
+}
+
+// force is one fault during one stretch of time.
+type force struct {
+	Fault
+	from, to time.Duration
+	anyTime  bool     // it may, or may not, be in force in the stretch
+	who      []string // the endpoints of its first group, as its kind reads it
+	dead     []cut    // directions in which it lets nothing useful through
+}
+
+// forces lists the stretches of time in which f is in force.
+func (m Model) forces(f Fault) []force {
+	whole := force{Fault: f, to: m.End, anyTime: f.At.Probe != ""}
+	whole.who = m.Topology.group(f.Who[0], f.Kind.Family() == Network)
+	whole.dead = m.deadLinks(whole)
+	if whole.anyTime {
+		return []force{whole}
+	}
+	var all []force
+	for _, s := range f.spans(f.At.T, m.End) {
+		switch {
+		case f.Kind == ClockStep:
+			s[1] = m.End // it stays until everything heals
+		case f.Kind == PowerLoss:
+			s[1] = min(m.End, s[1]+f.Stagger*time.Duration(max(0, len(whole.who)-1)))
+		}
+		x := whole
+		x.from, x.to = s[0], s[1]
+		all = append(all, x)
+	}
+	return all
+}
+
+// add appends a span, joined with the last where they expect the same.
+func (b *Budget) add(s Span) {
+	if s.From >= s.To {
+		return
+	}
+	if n := len(b.Spans); n > 0 && b.Spans[n-1].Available == s.Available && b.Spans[n-1].Why == s.Why {
+		b.Spans[n-1].To = s.To
+		return
+	}
+	b.Spans = append(b.Spans, s)
+}
+
+// grace turns the time after each span that is not available into one that is
+// not either.
+func (b *Budget) grace(m Model) {
+	old := append(b.Spans, Span{From: m.End, To: m.End + m.Grace, Available: true})
+	b.Spans = nil
+	until := time.Duration(0)
+	for _, s := range old {
+		if !s.Available {
+			b.add(s)
+			until = s.To + m.Grace
+			continue
+		}
+		const why = "recovering"
+		b.add(Span{From: s.From, To: min(s.To, until), Why: why})
+		b.add(Span{From: max(s.From, until), To: s.To, Available: true})
+	}
+}
+
+// missing says which range lacks a quorum under these faults, or "".
+func (m Model) missing(in []force) string {
+	out := m.out(in)
+	var dead []cut
+	for _, x := range in {
+		dead = append(dead, x.dead...)
+	}
+	if len(out) == 0 && len(dead) == 0 {
+		return ""
+	}
+	for _, g := range m.Groups {
+		if !m.quorum(g, out, dead) {
+			return fmt.Sprintf("no quorum of %s", strings.Join(g, ","))
+		}
+	}
+	return ""
+}
+
+// out lists the nodes that do not take part under these faults.
+func (m Model) out(in []force) []string {
+	var names []string
+	for _, x := range in {
+		switch x.Kind {
+		case SlowCPU:
+			if x.Factor < hopelessCPU {
+				continue
+			}
+		case SlowDisk:
+			if x.Factor < hopelessDisk {
+				continue
+			}
+		case Crash, CleanStop, Pause, PowerLoss, StallDisk, FullDisk, WriteError, SyncError:
+		default:
+			continue
+		}
+		for _, n := range x.who {
+			if !slices.Contains(names, n) {
+				names = append(names, n)
+			}
+		}
+	}
+	return names
+}
+
+// deadLinks lists the directions in which a fault lets nothing useful through.
+func (m Model) deadLinks(x force) []cut {
+	switch x.Kind {
+	case Partition:
+		return x.cuts(m.Topology)
+	case Degrade:
+		l := x.Link
+		if l.Loss < hopelessLoss && l.Corrupt < hopelessCorrupt && l.Delay+l.Jitter < hopelessDelay &&
+			(l.Bandwidth == 0 || l.Bandwidth >= hopelessBandwidth) {
+			return nil
+		}
+		others := m.Topology.everyone()
+		if len(x.Who) > 1 {
+			others = m.Topology.group(x.Who[1], true)
+		}
+		return []cut{{x.who, others}, {others, x.who}}
+	}
+	return nil
+}
+
+// quorum reports whether some member of the group is in touch with a majority.
+func (m Model) quorum(group, out []string, dead []cut) bool {
+	for _, leader := range group {
+		votes := 0
+		for _, voter := range group {
+			if !slices.Contains(out, leader) && !slices.Contains(out, voter) &&
+				(leader == voter || !isDead(dead, leader, voter) && !isDead(dead, voter, leader)) {
+				votes++
+			}
+		}
+		if votes > len(group)/2 {
+			return true
+		}
+	}
+	return false
+}
+
+func isDead(dead []cut, from, to string) bool {
+	for _, c := range dead {
+		if slices.Contains(c.from, from) && slices.Contains(c.to, to) {
+			return true
+		}
+	}
+	return false
+}
+
+// skew bounds how far apart two nodes' wall clocks can be under these faults. A
+// clock that drifts or stands may be anywhere between where it was and where the
+// whole stretch takes it.
+func (m Model) skew(in []force) time.Duration {
+	var lowest, highest time.Duration
+	for i, n := range m.Topology.Nodes {
+		var lo, hi time.Duration
+		if i < len(m.Offsets) {
+			lo, hi = m.Offsets[i], m.Offsets[i]
+		}
+		for _, x := range in {
+			if x.Kind.Family() != Clock || !slices.Contains(x.who, n.Name) {
+				continue
+			}
+			a, b := x.moves()
+			lo, hi = lo+a, hi+b
+		}
+		if i == 0 {
+			lowest, highest = lo, hi
+		}
+		lowest, highest = min(lowest, lo), max(highest, hi)
+	}
+	return highest - lowest
+}
+
+// moves bounds what a clock fault adds to a clock.
+func (x force) moves() (lo, hi time.Duration) {
+	length := x.to - x.from
+	if x.For > 0 {
+		length = min(length, x.For)
+	}
+	by := x.By
+	switch x.Kind {
+	case ClockStep, ClockOffset:
+		if x.anyTime {
+			if x.Kind == ClockStep {
+				by *= time.Duration(x.Times)
+			}
+			return min(0, by), max(0, by)
+		}
+		return by, by
+	case ClockDrift:
+		by = length / 1000 * time.Duration(x.PPM) / 1000
+	case ClockFreeze:
+		by = -length
+	}
+	return min(0, by), max(0, by)
+}

@@ -1,0 +1,250 @@
+package nemesis
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"simulacrum/sim/env"
+)
+
+// Fault is one line of a plan: when, what, on whom, how long, and how hard. It
+// prints, and the line parses back to an equal Fault.
+//
+//	at T+12.500s partition halves n1,n2|n3,c1 for 4s mode=hold
+//	at T+3.000s power-loss region:us-east for 5s stagger=20ms
+//	at probe "append written, before sync" n3 #4 crash for 2s
+//	at T+8.000s crash n2 for 500ms times=6 every=2s
+type Fault struct {
+	At   Trigger
+	Kind Kind
+	// Shape is set for Partition alone.
+	Shape Shape
+	// Who is one or more groups of endpoints; what a group means is up to the kind
+	// and shape. An entry is a name, "region:R", "zone:R/Z" or "all". In network
+	// faults a place takes in the clients that stand there.
+	Who [][]string
+	// For is how long it lasts. 0: until the fault window ends.
+	For time.Duration
+	// Times is how often it is done, at least 1, with Every from start to start.
+	Times int
+	Every time.Duration
+
+	Stagger time.Duration // PowerLoss: from one node's loss, and return, to the next one's
+	Mode    CutMode       // Partition
+	Link    LinkFault     // Degrade
+	Factor  int64         // SlowCPU, SlowDisk: how many times slower
+	Rate    int64         // WriteError, SyncError: share of operations that fail, ppm
+	By      time.Duration // ClockStep, ClockOffset, ClockStrobe
+	PPM     int64         // ClockDrift: millionths that the clocks gain
+	Period  time.Duration // ClockStrobe: from one jump to the next
+}
+
+// Trigger says when a fault begins: at a time, or when an endpoint reaches a
+// probe.
+type Trigger struct {
+	T time.Duration // since the run began
+
+	Probe env.Probe // if not empty, T is 0
+	Node  string    // who reaches it
+	Nth   int64     // at which of its visits since the run began, from 1
+}
+
+// Kind is what a fault does.
+type Kind uint8
+
+// The kinds of faults.
+const (
+	Crash Kind = iota
+	CleanStop
+	Pause
+	SlowCPU
+	PowerLoss
+	Partition
+	Degrade
+	Reset
+	ClockStep
+	ClockOffset
+	ClockDrift
+	ClockStrobe
+	ClockFreeze
+	SlowDisk
+	StallDisk
+	FullDisk
+	WriteError
+	SyncError
+	numKinds
+)
+
+// Family groups kinds by what they break.
+type Family uint8
+
+// The families. Clients is the process family, done to clients.
+const (
+	Process Family = iota
+	Power
+	Network
+	Clock
+	Disk
+	Clients
+	NumFamilies
+)
+
+// String is the name that scenario files use.
+func (f Family) String() string {
+	return [...]string{"process", "power", "network", "clock", "disk", "clients"}[f]
+}
+
+// ParseFamily is the inverse of Family.String.
+func ParseFamily(s string) (Family, error) {
+	for f := range NumFamilies {
+		if f.String() == s {
+			return f, nil
+		}
+	}
+	return 0, fmt.Errorf("no family of faults is called %q: say process, power, network, clock, disk or clients", s)
+}
+
+// Shape is how a partition divides its groups.
+type Shape uint8
+
+// The shapes of partitions.
+const (
+	NoShape      Shape = iota
+	Halves             // the groups hear nothing of each other; two or more
+	MajorityRing       // each group, four or more in a ring, hears just enough neighbours to be a majority
+	Bridge             // the first two groups hear nothing of each other, the third hears both
+	OneWay             // what the first group sends does not reach the second
+	Isolate            // the one group hears nothing of everyone else
+	Partial            // within each group nobody hears anybody; the rest is whole
+	numShapes
+)
+
+// String is the word in a plan's line.
+func (s Shape) String() string {
+	return [...]string{"", "halves", "majority-ring", "bridge", "one-way", "isolate", "partial"}[s]
+}
+
+// kindInfo is the grammar of a kind.
+type kindInfo struct {
+	name     string
+	family   Family
+	min, max int    // groups
+	params   string // names of parameters it takes, space-separated
+	needs    string // of those, the ones it cannot do without
+	lasting  bool   // it may have a duration
+}
+
+const many = 1 << 20
+
+// kinds is the grammar, by Kind. Nothing assigns to it.
+var kinds = [numKinds]kindInfo{
+	Crash:       {name: "crash", family: Process, min: 1, max: 1, lasting: true},
+	CleanStop:   {name: "stop", family: Process, min: 1, max: 1, lasting: true},
+	Pause:       {name: "pause", family: Process, min: 1, max: 1, lasting: true},
+	SlowCPU:     {name: "slow-cpu", family: Process, min: 1, max: 1, params: "factor", needs: "factor", lasting: true},
+	PowerLoss:   {name: "power-loss", family: Power, min: 1, max: 1, params: "stagger", lasting: true},
+	Partition:   {name: "partition", family: Network, min: 1, max: many, params: "mode", lasting: true},
+	Degrade:     {name: "degrade", family: Network, min: 1, max: 2, params: "loss dup reorder corrupt delay jitter bandwidth", lasting: true},
+	Reset:       {name: "reset", family: Network, min: 1, max: 2},
+	ClockStep:   {name: "clock-step", family: Clock, min: 1, max: 1, params: "by", needs: "by"},
+	ClockOffset: {name: "clock-offset", family: Clock, min: 1, max: 1, params: "by", needs: "by", lasting: true},
+	ClockDrift:  {name: "clock-drift", family: Clock, min: 1, max: 1, params: "ppm", needs: "ppm", lasting: true},
+	ClockStrobe: {name: "clock-strobe", family: Clock, min: 1, max: 1, params: "by period", needs: "by period", lasting: true},
+	ClockFreeze: {name: "clock-freeze", family: Clock, min: 1, max: 1, lasting: true},
+	SlowDisk:    {name: "disk-slow", family: Disk, min: 1, max: 1, params: "factor", needs: "factor", lasting: true},
+	StallDisk:   {name: "disk-stall", family: Disk, min: 1, max: 1, lasting: true},
+	FullDisk:    {name: "disk-full", family: Disk, min: 1, max: 1, lasting: true},
+	WriteError:  {name: "disk-write-error", family: Disk, min: 1, max: 1, params: "rate", needs: "rate", lasting: true},
+	SyncError:   {name: "disk-sync-error", family: Disk, min: 1, max: 1, params: "rate", needs: "rate", lasting: true},
+}
+
+// String is the word in a plan's line.
+func (k Kind) String() string { return kinds[k].name }
+
+// Family is what the kind breaks.
+func (k Kind) Family() Family { return kinds[k].family }
+
+// Kinds lists all kinds, in order.
+func Kinds() []Kind {
+	all := make([]Kind, numKinds)
+	for i := range all {
+		all[i] = Kind(i)
+	}
+	return all
+}
+
+// String is the fault's line in a plan.
+func (f Fault) String() string {
+	var b strings.Builder
+	b.WriteString("at ")
+	b.WriteString(f.At.String())
+	b.WriteByte(' ')
+	b.WriteString(f.Kind.String())
+	if f.Shape != NoShape {
+		b.WriteByte(' ')
+		b.WriteString(f.Shape.String())
+	}
+	if !f.implied() {
+		b.WriteByte(' ')
+		for i, g := range f.Who {
+			if i > 0 {
+				b.WriteByte('|')
+			}
+			b.WriteString(strings.Join(g, ","))
+		}
+	}
+	if f.For > 0 {
+		b.WriteString(" for " + f.For.String())
+	}
+	for i := range params {
+		if s := params[i].get(&f); s != "" {
+			b.WriteString(" " + params[i].name + "=" + s)
+		}
+	}
+	return b.String()
+}
+
+// implied reports whether the fault hits just whoever reached the probe, which a
+// line need not repeat.
+func (f Fault) implied() bool {
+	return f.At.Probe != "" && f.Shape == NoShape &&
+		len(f.Who) == 1 && len(f.Who[0]) == 1 && f.Who[0][0] == f.At.Node
+}
+
+// String is the trigger as a line has it after "at".
+func (t Trigger) String() string {
+	if t.Probe != "" {
+		return fmt.Sprintf("probe %s %s #%d", strconv.Quote(string(t.Probe)), t.Node, t.Nth)
+	}
+	return formatTime(t.T)
+}
+
+// formatTime prints a time of the run, to the millisecond where that is exact.
+func formatTime(t time.Duration) string {
+	if t%time.Millisecond == 0 {
+		return fmt.Sprintf("T+%d.%03ds", t/time.Second, t%time.Second/time.Millisecond)
+	}
+	return fmt.Sprintf("T+%d.%09ds", t/time.Second, t%time.Second)
+}
+
+// spans lists when the fault is in force, if it begins at start: one [from, to)
+// for each repetition, none beyond end. An instant fault has from == to.
+func (f Fault) spans(start, end time.Duration) [][2]time.Duration {
+	var all [][2]time.Duration
+	for i := range f.Times {
+		from := start + time.Duration(i)*f.Every
+		if from >= end {
+			break
+		}
+		to := end
+		if !kinds[f.Kind].lasting {
+			to = from
+		} else if f.For > 0 && f.For < end-from {
+			to = from + f.For
+		}
+		all = append(all, [2]time.Duration{from, to})
+	}
+	return all
+}
