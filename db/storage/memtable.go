@@ -1,0 +1,219 @@
+package storage
+
+import (
+	"bytes"
+	"math/bits"
+	"math/rand/v2"
+)
+
+// maxHeight bounds the towers of the skiplist; with a quarter of the nodes at each
+// next level it serves some 4^12 entries.
+const maxHeight = 12
+
+// The words of a node: where its bytes begin in the arena, their lengths, its
+// trailer, the node before it, and one successor for each level of its tower.
+const (
+	nodeData = iota
+	nodeKeyLen
+	nodeValLen
+	nodeTrailerLo
+	nodeTrailerHi
+	nodePrev
+	nodeNext
+)
+
+// memtable holds the newest commits in memory: an append-only skiplist ordered by
+// key, then newest first, in two arenas. Nothing in it ever changes or moves away,
+// so that slices of it stay valid for as long as anyone holds them, and a snapshot
+// is a sequence number. (A copy-on-write tree costs ten times as much a write.)
+//
+// Nodes are indices into words; node 0 is the head, and as a successor it means
+// "none".
+type memtable struct {
+	data   []byte   // keys and values
+	words  []uint32 // nodes
+	height int
+	rng    *rand.Rand
+	prevs  [maxHeight]uint32 // predecessors of the place after the last insert
+
+	dels rangeDels
+	// log is the number of the first log file that may hold entries of this
+	// memtable, prevSeq the last sequence number before it, lastSeq its own last.
+	log              uint64
+	prevSeq, lastSeq uint64
+	entries          int
+	refs             int
+	accounted        int64 // what Memory was told
+}
+
+func newMemtable(rng *rand.Rand, log, prevSeq uint64) *memtable {
+	return &memtable{
+		words: make([]uint32, nodeNext+maxHeight, 1024), height: 1, rng: rng,
+		log: log, prevSeq: prevSeq, lastSeq: prevSeq,
+	}
+}
+
+// used is the number of bytes filled, which decides when to flush; held is the
+// number allocated, which is accounted.
+func (m *memtable) used() int64 { return int64(len(m.data)) + 4*int64(len(m.words)) + m.dels.bytes }
+func (m *memtable) held() int64 { return int64(cap(m.data)) + 4*int64(cap(m.words)) + m.dels.bytes }
+
+func (m *memtable) empty() bool { return m.entries == 0 && len(m.dels.frags) == 0 }
+
+func (m *memtable) key(n uint32) []byte {
+	off, end := m.words[n+nodeData], m.words[n+nodeData]+m.words[n+nodeKeyLen]
+	return m.data[off:end:end]
+}
+
+func (m *memtable) value(n uint32) []byte {
+	off := m.words[n+nodeData] + m.words[n+nodeKeyLen]
+	end := off + m.words[n+nodeValLen]
+	return m.data[off:end:end]
+}
+
+func (m *memtable) trailer(n uint32) trailer {
+	return trailer(uint64(m.words[n+nodeTrailerLo]) | uint64(m.words[n+nodeTrailerHi])<<32)
+}
+
+func (m *memtable) next(n uint32, level int) uint32 { return m.words[int(n)+nodeNext+level] }
+
+// apply adds the operations of a well-formed Repr under the sequence numbers from
+// base on. squash lets range deletions forget older ones that they cover and that
+// no reader can need (see rangeDels.add).
+func (m *memtable) apply(repr []byte, base uint64, squash func(seq uint64) bool) {
+	seq := base
+	for r := readBatch(repr); ; seq++ {
+		k, key, val, ok := r.next()
+		if !ok {
+			break
+		}
+		if k == kindDeleteRange {
+			m.dels.add(bytes.Clone(key), bytes.Clone(val), seq, squash)
+		} else {
+			m.insert(key, val, makeTrailer(seq, k))
+		}
+		m.lastSeq = seq
+	}
+}
+
+// insert adds an entry that is newer than all others of its key. Its place is
+// therefore before the first node whose key is not less, whatever the trailers.
+func (m *memtable) insert(key, val []byte, t trailer) {
+	m.findPrevs(key)
+	h := m.drawHeight()
+	for m.height < h {
+		m.prevs[m.height] = 0
+		m.height++
+	}
+	n := uint32(len(m.words))
+	off := uint32(len(m.data))
+	m.data = append(m.data, key...)
+	m.data = append(m.data, val...)
+	next := m.next(m.prevs[0], 0)
+	m.words = append(m.words, off, uint32(len(key)), uint32(len(val)), uint32(t), uint32(t>>32), m.prevs[0])
+	for l := 0; l < h; l++ {
+		p := int(m.prevs[l]) + nodeNext + l
+		m.words = append(m.words, m.words[p])
+		m.words[p] = n
+		m.prevs[l] = n
+	}
+	m.words[next+nodePrev] = n // of the head, when there is no next: the last node
+	m.entries++
+}
+
+// findPrevs sets prevs to the last node before key at each level. Most inserts
+// follow the one before them, which one comparison on either side confirms.
+func (m *memtable) findPrevs(key []byte) {
+	if p := m.prevs[0]; p != 0 && bytes.Compare(m.key(p), key) < 0 {
+		if nx := m.next(p, 0); nx == 0 || bytes.Compare(m.key(nx), key) >= 0 {
+			return
+		}
+	}
+	n, stop := uint32(0), uint32(0)
+	for l := m.height - 1; l >= 0; l-- {
+		for {
+			nx := m.next(n, l)
+			if nx == stop || bytes.Compare(m.key(nx), key) >= 0 {
+				stop = nx
+				break
+			}
+			n = nx
+		}
+		m.prevs[l] = n
+	}
+}
+
+func (m *memtable) drawHeight() int {
+	return min(1+bits.TrailingZeros32(m.rng.Uint32()|1<<30)/2, maxHeight)
+}
+
+// seekGE is the first node at or after (key, seq), 0 if there is none. Of one key
+// the newest comes first, so "after" means an older sequence number.
+func (m *memtable) seekGE(key []byte, seq uint64) uint32 {
+	n, stop := uint32(0), uint32(0)
+	for l := m.height - 1; l >= 0; l-- {
+		for {
+			nx := m.next(n, l)
+			if nx == stop {
+				break
+			}
+			if c := bytes.Compare(m.key(nx), key); c > 0 || c == 0 && m.trailer(nx).seq() <= seq {
+				stop = nx
+				break
+			}
+			n = nx
+		}
+	}
+	return stop
+}
+
+// seekLT is the last node before all entries of key, 0 if there is none.
+func (m *memtable) seekLT(key []byte) uint32 {
+	n, stop := uint32(0), uint32(0)
+	for l := m.height - 1; l >= 0; l-- {
+		for {
+			nx := m.next(n, l)
+			if nx == stop || bytes.Compare(m.key(nx), key) >= 0 {
+				stop = nx
+				break
+			}
+			n = nx
+		}
+	}
+	return n
+}
+
+// get finds the newest entry of key at or below seq.
+func (m *memtable) get(key []byte, seq uint64) (val []byte, t trailer, ok bool) {
+	n := m.seekGE(key, seq)
+	if n == 0 || !bytes.Equal(m.key(n), key) {
+		return nil, 0, false
+	}
+	return m.value(n), m.trailer(n), true
+}
+
+// memIter walks a memtable; it is a source of Iter.
+type memIter struct {
+	m *memtable
+	n uint32
+	entry
+}
+
+func (i *memIter) load(n uint32) {
+	i.n = n
+	if i.ok = n != 0; i.ok {
+		i.key, i.val, i.trailer = i.m.key(n), i.m.value(n), i.m.trailer(n)
+	}
+}
+
+func (i *memIter) first()                        { i.load(i.m.next(0, 0)) }
+func (i *memIter) last()                         { i.load(i.m.words[nodePrev]) }
+func (i *memIter) seekGE(key []byte, seq uint64) { i.load(i.m.seekGE(key, seq)) }
+func (i *memIter) seekLT(key []byte)             { i.load(i.m.seekLT(key)) }
+func (i *memIter) next()                         { i.load(i.m.next(i.n, 0)) }
+func (i *memIter) prev()                         { i.load(i.m.words[i.n+nodePrev]) }
+func (i *memIter) cur() *entry                   { return &i.entry }
+func (i *memIter) err() error                    { return nil }
+func (i *memIter) cover(key []byte, seq uint64) uint64 {
+	return i.m.dels.cover(key, seq)
+}
