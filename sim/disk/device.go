@@ -23,7 +23,7 @@ type device struct {
 	latency  *rand.Rand
 	channels int
 	busy     int
-	queue    []*request
+	queue    env.Queue[*request]
 	held     []*request // served, but the answer waits for a stall to end
 	free     []*request
 	epoch    uint64 // number of power losses: requests of an earlier one are void
@@ -73,18 +73,17 @@ func (v *device) service(r *request) time.Duration {
 
 // submit puts a request in line.
 func (v *device) submit(r *request) {
-	v.queue = append(v.queue, r)
+	v.queue.Push(r)
 	v.disk.faults.stalled(1)
 	v.pump()
 }
 
 // pump starts what can be started.
 func (v *device) pump() {
-	for v.busy < v.channels && len(v.queue) > 0 && !v.disk.faults.stalled(0) {
-		r := v.queue[0]
-		v.queue[0] = nil
-		if v.queue = v.queue[1:]; len(v.queue) == 0 {
-			v.queue = nil
+	for v.busy < v.channels && !v.disk.faults.stalled(0) {
+		r, ok := v.queue.TryPop()
+		if !ok {
+			return
 		}
 		v.busy++
 		v.disk.sim.Schedule(v.service(r), "disk sync", r.serve)
@@ -143,7 +142,7 @@ func (v *device) resume() {
 // powerLoss forgets all that is in line or in service.
 func (v *device) powerLoss() {
 	v.epoch++
-	v.busy, v.queue, v.held = 0, nil, nil
+	v.busy, v.queue, v.held = 0, env.Queue[*request]{}, nil
 }
 
 // sync makes n durable as of now, taking the time that it takes.

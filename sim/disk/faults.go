@@ -181,8 +181,8 @@ func (d *Disk) ReadError(t Trigger) *Effect {
 	return d.faults.add(&d.faults.read, &Effect{trigger: t})
 }
 
-// LoseAll destroys everything. Until Heal, which puts an empty disk in its place,
-// every call fails with EIO. Count is the files that were destroyed plus the calls
+// LoseAll destroys everything. Until Heal, which ends the mount and puts an empty
+// disk in place, every call fails with EIO. Count is the files that were destroyed plus the calls
 // that failed.
 func (d *Disk) LoseAll() *Effect {
 	e := &Effect{}

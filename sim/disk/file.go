@@ -42,7 +42,9 @@ func (f *file) Close() error {
 	if f.mount.disk.mount != f.mount {
 		return f.fail("close", ErrDead) // its handles were all closed with it
 	}
-	f.mount.disk.volume.dropOpen(f.inode)
+	if len(f.mount.disk.faults.gone) == 0 { // else the inode is of the lost disk
+		f.mount.disk.volume.dropOpen(f.inode)
+	}
 	return nil
 }
 

@@ -83,7 +83,7 @@ func (d *Disk) Hash() uint64 {
 func (d *Disk) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s (%s) %d of %d bytes used, %d directory operations not durable, %d syncs in line, %d in service\n",
-		d.name, d.cfg.Profile.Name, d.Used(), d.limit(), len(d.volume.journal.ops), len(d.device.queue), d.device.busy)
+		d.name, d.cfg.Profile.Name, d.Used(), d.limit(), len(d.volume.journal.ops), d.device.queue.Len(), d.device.busy)
 	for v := range d.Walk() {
 		depth := strings.Count(v.Path, "/")
 		base := v.Path[strings.LastIndexByte(v.Path, '/')+1:]
