@@ -45,7 +45,8 @@ func (e *Engine) flushOldest(t env.Task) error {
 		e.flushedBytes += meta.size
 	}
 	e.flushes++
-	err = e.switchTo(t, ed, ProbeTableWritten, func() error {
+	e.env.Probe(ProbeTableWritten)
+	err = e.switchTo(t, ed, func() error {
 		mems := e.state.mems[:len(e.state.mems)-1]
 		levels, err := e.addTables(e.state.levels, 0, metas)
 		if err == nil {
@@ -62,13 +63,12 @@ func (e *Engine) flushOldest(t env.Task) error {
 }
 
 // switchTo makes an edit durable and then, in the same turn, the state follow it.
-func (e *Engine) switchTo(t env.Task, ed *edit, before env.Probe, install func() error) error {
+func (e *Engine) switchTo(t env.Task, ed *edit, install func() error) error {
 	if len(ed.added) > 0 {
 		if err := e.syncDir(e.dir); err != nil {
 			return fmt.Errorf("storage: sync %s: %w", e.dir, err)
 		}
 	}
-	e.env.Probe(before)
 	t.Yield("storage: tables written, before manifest")
 	if err := e.manifestTurn.Acquire(t, "storage: manifest", -1); err != nil {
 		return err
@@ -140,7 +140,8 @@ func (e *Engine) compact(t env.Task, job mergeJob) error {
 		e.compactBytes += meta.size
 	}
 	e.compactions++
-	return e.switchTo(t, ed, ProbeCompacted, func() error {
+	e.env.Probe(ProbeCompacted)
+	return e.switchTo(t, ed, func() error {
 		levels := e.state.levels
 		for _, in := range job.inputs {
 			in.gone = true

@@ -179,6 +179,9 @@ func (w *wal) run(t env.Task) {
 		w.must("close", w.f.Close())
 		w.f, w.open = nil, 0
 	}
+	w.e.env.Memory(-w.held)
+	w.held, w.task = 0, nil
+	w.e.announce()
 }
 
 // write hands all queued records to the file system.
@@ -247,37 +250,37 @@ func (w *wal) must(what string, err error) {
 // number of the last commit before the file; the new last one is returned. last
 // says that this is the newest file, whose tail a crash may have torn.
 func replay(name string, file uint64, b []byte, prev uint64, last bool,
-	apply func(repr []byte, base uint64, n int) error) (uint64, error) {
+	apply func(repr []byte, base uint64, n int) error) (seq uint64, torn bool, err error) {
 	r := recordReader{name: name, file: file, b: b}
 	bad := func(reason string) error { return &CorruptionError{name, int64(r.off), reason} }
 	for first := true; ; first = false {
 		at := r.off
 		payload, ok, err := r.next()
 		if err != nil {
-			return 0, err
+			return 0, false, err
 		}
 		if !ok {
 			if !last && (r.torn() || first) {
-				return 0, bad("bad record in a log file that a later one follows")
+				return 0, false, bad("bad record in a log file that a later one follows")
 			}
-			return prev, nil
+			return prev, r.torn(), nil
 		}
 		if first {
 			if string(payload) != string(logHeader(file, prev)) {
-				return 0, bad(fmt.Sprintf("not the log that continues sequence number %d", prev))
+				return 0, false, bad(fmt.Sprintf("not the log that continues sequence number %d", prev))
 			}
 			continue
 		}
 		if len(payload) < 8 || checkRepr(payload[8:]) != nil || len(payload) < 8+batchHeader {
-			return 0, &CorruptionError{name, int64(at), "a record holds no batch"}
+			return 0, false, &CorruptionError{name, int64(at), "a record holds no batch"}
 		}
 		base := binary.LittleEndian.Uint64(payload)
 		if base != prev+1 {
-			return 0, &CorruptionError{name, int64(at), fmt.Sprintf("sequence number %d after %d", base, prev)}
+			return 0, false, &CorruptionError{name, int64(at), fmt.Sprintf("sequence number %d after %d", base, prev)}
 		}
 		n := int(binary.LittleEndian.Uint32(payload[8:]))
 		if err := apply(payload[8:], base, n); err != nil {
-			return 0, err
+			return 0, false, err
 		}
 		prev += uint64(n)
 	}

@@ -113,7 +113,7 @@ func (e *Engine) replayLogs(t env.Task, l layout, logs []uint64, names []string)
 		}
 		e.env.Memory(int64(len(b)))
 		last := i == len(logs)-1
-		seq, err := replay(name, n, b, e.seq, last, func(repr []byte, base uint64, n int) error {
+		seq, torn, err := replay(name, n, b, e.seq, last, func(repr []byte, base uint64, n int) error {
 			e.mem.apply(repr, base, nil)
 			e.account(e.mem)
 			e.seq += uint64(n)
@@ -126,6 +126,9 @@ func (e *Engine) replayLogs(t env.Task, l layout, logs []uint64, names []string)
 		e.env.Memory(-int64(len(b)))
 		if err != nil {
 			return err
+		}
+		if torn {
+			e.env.Probe(ProbeTornTail)
 		}
 		if seq != e.seq {
 			panic(fmt.Sprintf("storage: replayed to %d, but the commits end at %d", seq, e.seq))
