@@ -37,8 +37,12 @@ func BenchmarkAppendSync(b *testing.B) {
 						f = create(b, fsys, "log", "")
 					}
 					_, err := f.Write(record)
-					must(b, err)
-					must(b, f.Sync())
+					if err != nil {
+						b.Fatal(err)
+					}
+					if err := f.Sync(); err != nil {
+						b.Fatal(err)
+					}
 				}
 			})
 		})
@@ -61,8 +65,12 @@ func BenchmarkAppendSyncTimed(b *testing.B) {
 				f = create(b, fsys, "log", "")
 			}
 			_, err := f.Write(record)
-			must(b, err)
-			must(b, f.Sync())
+			if err != nil {
+				b.Fatal(err)
+			}
+			if err := f.Sync(); err != nil {
+				b.Fatal(err)
+			}
 		}
 	})
 	for s.Step() {
@@ -78,10 +86,16 @@ func BenchmarkWriteTable(b *testing.B) {
 			f := create(b, fsys, "table", "")
 			for range 32 {
 				_, err := f.Write(block)
-				must(b, err)
+				if err != nil {
+					b.Fatal(err)
+				}
 			}
-			must(b, f.Sync())
-			must(b, f.Close())
+			if err := f.Sync(); err != nil {
+				b.Fatal(err)
+			}
+			if err := f.Close(); err != nil {
+				b.Fatal(err)
+			}
 		}
 	})
 }
@@ -94,7 +108,9 @@ func BenchmarkReadBlock(b *testing.B) {
 		b.SetBytes(4 << 10)
 		for i := range b.N {
 			_, err := f.ReadAt(block, int64(i*5000)%(1<<20-5000))
-			must(b, err)
+			if err != nil {
+				b.Fatal(err)
+			}
 		}
 	})
 }

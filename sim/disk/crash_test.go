@@ -352,6 +352,46 @@ func TestSameSeedSameImage(t *testing.T) {
 	}
 }
 
+func TestCloneIsTheSameDiskAndAnother(t *testing.T) {
+	d, fsys := untimed(t, 1)
+	must(t, fsys.MkdirAll("/d", 0o755))
+	f := create(t, fsys, "f", fill("o", 3))
+	syncFile(t, f)
+	_, err := f.WriteAt([]byte(fill("n", 2)), 0)
+	must(t, err)
+	e := d.SyncError(disk.Trigger{Next: 1})
+	if f.Sync() == nil || e.Count() != 1 {
+		t.Error("the sync succeeded")
+	}
+	_, err = f.WriteAt([]byte("again"), 0)
+	must(t, err)
+	must(t, fsys.Link("f", "/d/g"))
+	open := create(t, fsys, "open", "x")
+	must(t, fsys.Remove("open"))
+	s := sim.New(sim.Config{Seed: 2})
+	defer s.Close()
+	c := d.Clone(s, "n1")
+	if c.Hash() != d.Hash() || c.Used() != d.Used()-disk.PageSize {
+		t.Errorf("the clone differs:\n%s\n%s", d, c)
+	}
+	before, hash := d.String(), d.Hash()
+	c.PowerLoss()
+	put(t, c.Mount(nil), "h", "y")
+	if d.String() != before || d.Hash() != hash {
+		t.Errorf("what befell the clone befell the disk:\n%s\n%s", before, d)
+	}
+	must(t, open.Close())
+	// From the same stream, the clone's image is the disk's own.
+	twin := sim.New(sim.Config{Seed: 1})
+	defer twin.Close()
+	c = d.Clone(twin, "n1")
+	c.PowerLoss()
+	d.PowerLoss()
+	if c.Hash() != d.Hash() || c.String() != d.String() {
+		t.Errorf("two images:\n%s\n%s", d, c)
+	}
+}
+
 func TestInspection(t *testing.T) {
 	d, fsys := untimed(t, 1)
 	must(t, fsys.MkdirAll("/data/sub", 0o755))

@@ -106,6 +106,9 @@ func (v *device) finish(r *request) {
 
 // answer applies the outcome and wakes who waits.
 func (v *device) answer(r *request) {
+	if len(v.disk.faults.gone) > 0 {
+		r.err = syscall.EIO
+	}
 	v.apply(r)
 	v.disk.sim.Note("disk synced", r.inode.id, v.disk.digest)
 	r.served = true

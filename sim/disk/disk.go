@@ -71,9 +71,13 @@ func (d *Disk) unmount() {
 
 // PowerLoss ends the mount and turns the disk into what is found when the power
 // is back, drawn from the disk's own stream (see the package comment for what may
-// be found). Kill the process first. It reports the number of sectors and of
-// directory operations that were lost; both 0 means that it changed nothing.
+// be found). It reports the number of sectors and of directory operations that were
+// lost; both 0 means that it changed nothing. The process must be dead: it panics
+// otherwise, since a task that waits for a sync would wait for ever.
 func (d *Disk) PowerLoss() (sectors, operations int) {
+	if d.mount != nil && d.mount.proc != nil && d.mount.proc.Alive() {
+		panic("disk: " + d.name + " loses power under a living process")
+	}
 	d.unmount()
 	d.device.powerLoss()
 	sectors, operations = d.volume.powerLoss(d.crash)

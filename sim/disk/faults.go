@@ -158,8 +158,8 @@ func (d *Disk) Stall() *Effect {
 }
 
 // Full makes writes fail with ENOSPC that would take more than limit bytes of
-// space in all, in whole pages. A limit of 0 also fails every write that makes a
-// file longer. As much as fits is written.
+// space in all, in whole pages; names take none. A limit of 0 also fails every
+// write that makes a file longer. As much as fits is written.
 func (d *Disk) Full(limit int64) *Effect {
 	return d.faults.add(&d.faults.full, &Effect{limit: max(0, limit)})
 }
@@ -195,7 +195,6 @@ func (d *Disk) LoseAll() *Effect {
 	fresh := newVolume(d.cfg.JournalLimit)
 	fresh.lastID += d.volume.lastID // no number is used twice in a run
 	d.volume = fresh
-	d.device.powerLoss()
 	e.onHeal = d.unmount // handles of the old disk mean nothing on the new one
 	return d.faults.add(&d.faults.gone, e)
 }
