@@ -42,7 +42,7 @@ var fsCases = []testCase{
 			b.must(e.FS().MkdirAll("data", 0o755))
 			b.must(writeFile(e.FS(), "data/f", "kept"))
 			b.must(syncDir(e.FS(), "data"))
-			b.must(syncDir(e.FS(), ""))
+			b.must(syncDir(e.FS(), "."))
 		})
 		b.Kill("p")
 		b.start("p", func(e env.Env) {
@@ -85,7 +85,7 @@ var fsCases = []testCase{
 			_, err = file.Write([]byte("before"))
 			b.must(err)
 			b.must(file.Sync())
-			b.must(syncDir(fs, ""))
+			b.must(syncDir(fs, "."))
 		})
 		b.Kill("p")
 		_, err := file.Write([]byte("after"))
