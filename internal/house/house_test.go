@@ -2,7 +2,9 @@ package house
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -27,6 +29,39 @@ func load(t *testing.T) *source.Set {
 		t.Fatal(err)
 	}
 	return set
+}
+
+// The load sees every package of the module: each directory with Go files, but for
+// test data. (Walking them also tells the go command's cache of test results what
+// this test depends on.)
+func TestNothingIsLeftOut(t *testing.T) {
+	root, err := source.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	loaded := map[string]bool{}
+	for _, p := range load(t).Packages {
+		loaded[p.Rel()] = true
+	}
+	err = filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		name := e.Name()
+		switch {
+		case err != nil:
+			return err
+		case e.IsDir() && path != root && (name == "testdata" || name == "simulate-out" || name[0] == '.' || name[0] == '_'):
+			return fs.SkipDir
+		case e.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go"):
+			return nil
+		}
+		rel, err := filepath.Rel(root, filepath.Dir(path))
+		if err == nil && !loaded[filepath.ToSlash(rel)] {
+			t.Errorf("%s is not among the %d packages loaded", path, len(loaded))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // debts are the known violations; report fails the test for all others.
