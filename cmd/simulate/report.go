@@ -1,0 +1,178 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+func printJSON(w io.Writer, v any, indent string) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", indent)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+// paint puts text in the colour of an exit code, on a terminal.
+func (a *app) paint(code int, text string) string {
+	if !a.color {
+		return text
+	}
+	color := "31" // red
+	switch code {
+	case exitOK:
+		color = "32"
+	case exitUnknown, exitVacuous:
+		color = "33"
+	}
+	return "\x1b[" + color + "m" + text + "\x1b[0m"
+}
+
+// report prints one run for people. The line that begins with "trace" and the last
+// line, the command, are for scripts as well.
+func (a *app) report(q request, r *result, twice bool) error {
+	w := &strings.Builder{}
+	fmt.Fprintf(w, "%s, seed %d: %s\n", r.Scenario, r.Seed, a.paint(r.Exit, r.Outcome))
+	if r.Topology != "" {
+		fmt.Fprintf(w, "\ntopology\n%s\n", indent(r.Topology))
+	}
+	reportFaults(w, r.Faults)
+	reportOperations(w, r.Operations)
+	a.reportVerdicts(w, r.Verdicts)
+	if len(r.Unreached) > 0 {
+		fmt.Fprintf(w, "\nprobes never reached\n%s\n", indent(strings.Join(r.Unreached, "\n")))
+	}
+	if len(r.Why) > 0 {
+		fmt.Fprintf(w, "\nwhy event %d\n%s\n", q.Why, indent(strings.Join(r.Why, "\n")))
+	} else if q.Why > 0 {
+		fmt.Fprintf(w, "\nwhy event %d\n  the run has no such event: it ended after %d\n", q.Why, r.Events)
+	}
+	if r.Internal != "" {
+		fmt.Fprintf(w, "\ninternal error\n%s\n", indent(r.Internal))
+	}
+	if r.Difference != "" {
+		fmt.Fprintf(w, "\nnot deterministic\n%s\n", indent(r.Difference))
+	}
+	if len(r.Files) > 0 {
+		fmt.Fprintf(w, "\nfiles\n%s\n", indent(strings.Join(r.Files, "\n")))
+	}
+	fmt.Fprintf(w, "\n%s\n", pace(r.Events, r.Virtual, r.Wall))
+	if twice && r.Difference == "" && r.Internal == "" {
+		fmt.Fprintln(w, "run twice: the traces are the same")
+	}
+	if r.Trace != "" {
+		fmt.Fprintf(w, "trace %s\n", r.Trace)
+	}
+	fmt.Fprint(w, q.command())
+	if twice {
+		fmt.Fprint(w, " -check-determinism")
+	}
+	fmt.Fprintln(w)
+	_, err := io.WriteString(a.stdout, w.String())
+	return err
+}
+
+func reportFaults(w io.Writer, faults []faultCount) {
+	if len(faults) == 0 {
+		return
+	}
+	var idle []string
+	fmt.Fprintf(w, "\nfaults\n")
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	for _, f := range faults {
+		if f.Effects == 0 {
+			idle = append(idle, f.Fault)
+			continue
+		}
+		fmt.Fprintf(t, "  %s\t%d %s\n", f.Fault, f.Effects, f.Unit)
+	}
+	t.Flush()
+	if len(idle) > 0 {
+		fmt.Fprintf(w, "\nfaults that did nothing\n%s\n", indent(strings.Join(idle, "\n")))
+	}
+}
+
+func reportOperations(w io.Writer, ops []opCount) {
+	if len(ops) == 0 {
+		return
+	}
+	fmt.Fprintln(w)
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "operations\tok\tfailed\tunknown\t")
+	for _, o := range ops {
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t\n", o.Kind, o.OK, o.Failed, o.Info)
+	}
+	t.Flush()
+}
+
+func (a *app) reportVerdicts(w io.Writer, verdicts []verdict) {
+	if len(verdicts) == 0 {
+		return
+	}
+	width := 0
+	for _, v := range verdicts {
+		width = max(width, len(v.Check))
+	}
+	fmt.Fprintf(w, "\nverdicts\n")
+	for _, v := range verdicts {
+		word := v.Verdict
+		if v.exit() == exitLiveness {
+			word = "liveness violation"
+		}
+		line := fmt.Sprintf("  %-*s  %s", width, v.Check, a.paint(v.exit(), word))
+		if v.Summary != "" {
+			line += ": " + v.Summary
+		}
+		fmt.Fprintln(w, line)
+		for _, d := range v.Details {
+			fmt.Fprintln(w, indent(indent(d)))
+		}
+	}
+}
+
+// pace tells how much was simulated and how fast.
+func pace(events uint64, virtual, wall int64) string {
+	s := fmt.Sprintf("%d events, %v simulated in %v", events, short(virtual), short(wall))
+	if wall > 0 {
+		s += fmt.Sprintf(", %.1f times real time", float64(virtual)/float64(wall))
+	}
+	return s
+}
+
+// short is a duration in nanoseconds with few digits.
+func short(ns int64) time.Duration {
+	d := time.Duration(ns)
+	if d >= 10*time.Second {
+		return d.Round(100 * time.Millisecond)
+	}
+	return d.Round(time.Millisecond)
+}
+
+func indent(s string) string {
+	return "  " + strings.ReplaceAll(strings.TrimRight(s, "\n"), "\n", "\n  ")
+}
+
+// list prints what there is to run.
+func (a *app) list(asJSON bool) error {
+	sections := a.runner.Catalog()
+	if asJSON {
+		return printJSON(a.stdout, sections, "  ")
+	}
+	for i, s := range sections {
+		if i > 0 {
+			fmt.Fprintln(a.stdout)
+		}
+		fmt.Fprintln(a.stdout, s.Title)
+		t := tabwriter.NewWriter(a.stdout, 0, 8, 2, ' ', 0)
+		for _, e := range s.Entries {
+			fmt.Fprintf(t, "  %s\t%s\n", e.Name, e.Doc)
+		}
+		if err := t.Flush(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
