@@ -2,7 +2,7 @@
 // removes one rule of the database, builds the command with each, sweeps the
 // scenarios that the patch names, and tells which check noticed, and how soon.
 //
-//	go run ./internal/mutants -dir internal/mutants/patches [-only M11,M14] [-seeds 200] [-blocks 1] [-jobs 2] [-v]
+//	go run ./internal/mutants -dir internal/mutants/patches [-only M11,M14] [-seeds 200] [-blocks 1] [-jobs 2] [-check] [-v]
 //
 //	patch file --parse--> Mutant --apply--> patched copies --go build -overlay--> binary
 //	                                                                                 |

@@ -140,6 +140,18 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// -check builds each patch and runs nothing; a patch that does not apply fails it.
+func TestCheckOnly(t *testing.T) {
+	good, bad := change("A", swept, "Safe", "return false"), change("B", swept, "Safe", "return 7")
+	l := newLab(t, good)
+	if code, out, _ := l.run("-check"); code != 0 || !strings.Contains(out, "builds") || l.runs() > 0 {
+		t.Errorf("exit code %d after %d runs\n%s", code, l.runs(), out)
+	}
+	if code, out, _ := newLab(t, good, bad).run("-check"); code != 2 || !strings.Contains(out, "does not build") {
+		t.Errorf("exit code %d\n%s", code, out)
+	}
+}
+
 // Patches are chosen by id, and wrong flags are usage errors with a remedy.
 func TestUsage(t *testing.T) {
 	l := newLab(t, change("A", swept, "Safe", "return false"), change("B", swept, "Safe", "if seed == 2 { return false }"))

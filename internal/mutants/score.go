@@ -19,6 +19,7 @@ type Config struct {
 	Blocks        int    // disjoint blocks, each swept to its first catch
 	Jobs          int
 	Timeout       time.Duration // of one run, in wall time
+	CheckOnly     bool          // build, and run nothing
 	Progress      io.Writer     // nil: none
 }
 
@@ -29,6 +30,7 @@ type Score struct {
 	Notes   []string
 	Blocks  []Block
 	Elapsed time.Duration
+	built   bool
 }
 
 // Lab builds and sweeps. Its scratch directory holds patched files and binaries
@@ -95,6 +97,10 @@ func (l *Lab) measure(s *Score) error {
 	}
 	if bin.Hash == l.baseline.bin.Hash {
 		return fmt.Errorf("%s: the patched build is the same as the unpatched: the change is not in %s", s.File, l.Package)
+	}
+	s.built = true
+	if l.CheckOnly {
+		return nil
 	}
 	runs, err := OpenRuns(bin, l.Out, l.scratch, l.Timeout)
 	if err != nil {
@@ -173,6 +179,8 @@ func (s Score) verdict() string {
 	switch {
 	case s.Broken != nil:
 		return "ERROR"
+	case s.built && len(s.Blocks) == 0:
+		return "builds"
 	case s.Control && s.Flagged():
 		return "FLAGGED"
 	case s.Control:
