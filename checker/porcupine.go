@@ -85,7 +85,7 @@ func searchKeys(h *history.History, o *Options) []*searchKey {
 		}
 	}
 	var out []*searchKey
-	for _, k := range by {
+	for _, k := range by { //determinism:ok each key is pruned alone, and the list is sorted below
 		k.prune()
 		out = append(out, k)
 	}

@@ -69,7 +69,7 @@ func storedByKey(vs []Version) map[string][]Version {
 	for _, v := range vs {
 		by[v.Key] = append(by[v.Key], v)
 	}
-	for key, list := range by {
+	for key, list := range by { //determinism:ok each key's list is sorted alone
 		sort.SliceStable(list, func(i, j int) bool { return list[i].TS.Compare(list[j].TS) < 0 })
 		n := 0
 		for i, v := range list {

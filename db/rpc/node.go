@@ -134,7 +134,7 @@ func (n *Node) HandleOneway(k *Kind, h OnewayHandler) {
 
 func (n *Node) register(k *Kind) {
 	if old := n.kinds[k.ID]; old != nil && old != k || k.ID == 0 {
-		panic(fmt.Sprintf("rpc: kind %d is both %s and %v", k.ID, k.Name, old))
+		panic(fmt.Sprintf("rpc: kind %d of %s is 0 or taken", k.ID, k.Name))
 	}
 	n.kinds[k.ID] = k
 }
