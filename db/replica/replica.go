@@ -1,0 +1,257 @@
+package replica
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+
+	"simulacrum/db/codec"
+	"simulacrum/db/concurrency"
+	"simulacrum/db/hlc"
+	"simulacrum/db/keys"
+	"simulacrum/db/kv"
+	"simulacrum/db/storage"
+	"simulacrum/sim/env"
+)
+
+// Config is what all replicas of one store share.
+type Config struct {
+	Env      env.Process
+	Engine   *storage.Engine
+	Clock    *hlc.Clock
+	NodeID   kv.NodeID
+	StoreID  kv.StoreID
+	Tunables *Tunables
+	Host     Host
+	Observer Observer // may be nil
+	// MinProposed is the clock's reading when this incarnation began. Leases that
+	// were proposed before it are not used: what they promised about reads was
+	// known only to the memory of an earlier incarnation.
+	MinProposed hlc.Timestamp
+	// NextID is the identity of the next command, increased with each.
+	NextID CommandID
+
+	batch storage.Batch // scratch: Commit copies what it is given
+}
+
+// Host is the store that a replica lives in.
+type Host interface {
+	// Ready puts the replica in line to be drained, once.
+	Ready(r *Replica)
+	// Send queues a message. It leaves at the end of the drain.
+	Send(m Message)
+	// SendSnapshot starts sending the range's state to a replica, and calls
+	// ReportSnapshot when that has ended.
+	SendSnapshot(r *Replica, to kv.ReplicaDescriptor)
+	// Live reports whether a node is thought to be up.
+	Live(n kv.NodeID) bool
+	// Woke is told that a replica is no longer quiescent and must be ticked.
+	Woke(r *Replica)
+}
+
+// Observer looks on, for tests and invariants. It must not change anything nor
+// keep what it is shown.
+type Observer interface {
+	// Applied is told each command when it has been applied or rejected.
+	Applied(r *Replica, index uint64, c *Command, why Rejection)
+	// LeaseApplied is told each lease command that applied, extensions included.
+	LeaseApplied(r *Replica, prev, next kv.Lease)
+	// LeaderChanged is told whom a replica takes for the leader (0: nobody).
+	LeaderChanged(r *Replica, term uint64, leader kv.ReplicaID)
+	// Served is told each read-only batch that was answered at ts under the lease
+	// of the given sequence.
+	Served(r *Replica, ts hlc.Timestamp, sequence int64)
+	// SnapshotApplied is told that the whole state was replaced.
+	SnapshotApplied(r *Replica, index uint64)
+}
+
+// Replica is one replica of one range.
+type Replica struct {
+	cfg     *Config
+	engine  *storage.Engine
+	rangeID kv.RangeID
+	self    kv.ReplicaDescriptor
+
+	rn   *raft.RawNode
+	log  raftLog
+	hard raftpb.HardState // as last handed to the engine or the library
+	// state is what has been applied. In memory it changes together with the
+	// engine's, in the callback that applies.
+	state State
+
+	// What the library last reported of itself.
+	role   raft.StateType
+	term   uint64
+	leader kv.ReplicaID
+
+	election election
+	queued   bool // in the store's line for Drain
+	quiesced bool // see quiesce.go
+	ticks    int  // since start
+	lastUse  int  // ticks at the last request
+
+	// appends are the log writes that are not synced yet, oldest first.
+	appends []*appendWork
+	spare   []*appendWork
+
+	proposals proposals
+	lease     leaseKeeper
+	latches   concurrency.Manager
+	// truncations are log truncations that were applied and may not be enacted yet.
+	truncations []truncation
+	// incoming is the snapshot that is being stepped into the library.
+	incoming *Snapshot
+
+	effects []effect // scratch of apply
+	scratch []byte
+}
+
+// Load makes the replica that the engine's content describes. An error means that
+// the content is corrupt or lacks what was once synced.
+func Load(cfg *Config, desc *kv.RangeDescriptor) (*Replica, error) {
+	r := &Replica{cfg: cfg, engine: cfg.Engine, rangeID: desc.RangeID}
+	v, ok, err := r.engine.Get(keys.ReplicaIDKey(r.rangeID))
+	if err != nil {
+		return nil, err
+	}
+	rd := codec.MakeReader(v)
+	id := kv.ReplicaID(rd.Varint())
+	if err := rd.Done(); err != nil || !ok {
+		return nil, fmt.Errorf("replica: r%d: no replica ID: %w", r.rangeID, err)
+	}
+	if r.self, ok = desc.ReplicaByID(id); !ok {
+		return nil, fmt.Errorf("replica: r%d: replica %d is not in %s", r.rangeID, id, desc)
+	}
+	r.state.Desc = desc
+	if err := r.state.load(r.engine, r.rangeID); err != nil {
+		return nil, err
+	}
+	r.log.init(r, cfg.Tunables.EntryCacheBytes)
+	if err := r.log.load(); err != nil {
+		return nil, err
+	}
+	if err := r.loadHardState(); err != nil {
+		return nil, err
+	}
+	if err := r.start(); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *Replica) loadHardState() error {
+	v, ok, err := r.engine.Get(keys.HardStateKey(r.rangeID))
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return fmt.Errorf("replica: r%d: no hard state", r.rangeID)
+	}
+	if r.hard, err = decodeHardState(v); err != nil {
+		return err
+	}
+	r.hard.Commit = max(r.hard.Commit, r.state.AppliedIndex)
+	if r.hard.Commit > r.log.last.index || r.log.truncated.index > r.state.AppliedIndex {
+		// What was acknowledged is gone. To vote or acknowledge again would be to
+		// break promises that cannot be recalled.
+		return fmt.Errorf("replica: r%d: committed to %d and applied to %d, but the log is %s",
+			r.rangeID, r.hard.Commit, r.state.AppliedIndex, &r.log)
+	}
+	return nil
+}
+
+func (r *Replica) start() error {
+	t := r.cfg.Tunables
+	rn, err := raft.NewRawNode(&raft.Config{
+		ID:                        uint64(r.self.ReplicaID),
+		ElectionTick:              t.ElectionTicks,
+		HeartbeatTick:             t.HeartbeatTicks,
+		Storage:                   &r.log,
+		Applied:                   r.state.AppliedIndex,
+		AsyncStorageWrites:        true,
+		MaxSizePerMsg:             uint64(t.MaxMessageBytes),
+		MaxCommittedSizePerReady:  uint64(t.MaxApplyBytes),
+		MaxUncommittedEntriesSize: uint64(t.MaxUncommittedBytes),
+		MaxInflightMsgs:           t.MaxInflight,
+		CheckQuorum:               true,
+		PreVote:                   true,
+		Logger:                    (*raftLogger)(r),
+		DisableProposalForwarding: true,
+	})
+	if err != nil {
+		return err
+	}
+	r.rn = rn
+	r.term = r.hard.Term
+	r.election.rand = r.cfg.Env.Rand(fmt.Sprintf("raft/r%d/election", r.rangeID))
+	r.rearm(true)
+	return nil
+}
+
+// RangeID is the range that r is a replica of.
+func (r *Replica) RangeID() kv.RangeID { return r.rangeID }
+
+// Self is r's own place in the range.
+func (r *Replica) Self() kv.ReplicaDescriptor { return r.self }
+
+// Desc is the range's descriptor as applied.
+func (r *Replica) Desc() *kv.RangeDescriptor { return r.state.Desc }
+
+// State is what has been applied. The caller must not change it.
+func (r *Replica) State() *State { return &r.state }
+
+// Leader is the replica that r takes for the leader (0: nobody), and its term.
+func (r *Replica) Leader() (kv.ReplicaID, uint64) { return r.leader, r.term }
+
+// IsLeader reports whether r takes itself for the leader.
+func (r *Replica) IsLeader() bool { return r.role == raft.StateLeader }
+
+// Quiesced reports whether r sleeps.
+func (r *Replica) Quiesced() bool { return r.quiesced }
+
+// Pending is the number of proposals whose fate is open.
+func (r *Replica) Pending() int { return len(r.proposals.pending) }
+
+// LogBounds are the indexes of the entry before the first of the log and of the
+// last one.
+func (r *Replica) LogBounds() (truncated, last uint64) {
+	return r.log.truncated.index, r.log.last.index
+}
+
+// String prints the replica on one line.
+func (r *Replica) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "r%d/%d %s term %d leader %d", r.rangeID, r.self.ReplicaID, roleName(r.role), r.term, r.leader)
+	if r.quiesced {
+		b.WriteString(" quiesced")
+	}
+	fmt.Fprintf(&b, ", %s, commit %d, %s", &r.log, r.hard.Commit, &r.state)
+	if n := len(r.proposals.pending); n > 0 {
+		fmt.Fprintf(&b, ", %d pending", n)
+	}
+	return b.String()
+}
+
+func roleName(s raft.StateType) string {
+	switch s {
+	case raft.StateLeader:
+		return "leader"
+	case raft.StateCandidate:
+		return "candidate"
+	case raft.StatePreCandidate:
+		return "pre-candidate"
+	}
+	return "follower"
+}
+
+// election decides when a replica that hears of no leader campaigns. The library's
+// own timer is not used, since it draws from a global and secret source.
+type election struct {
+	rand    *rand.Rand
+	elapsed int       // ticks since the last sign of a leader
+	target  int       // ticks at which to act; more than the library's election ticks
+	timer   env.Timer // the last fraction of a tick, when the target is reached
+}
