@@ -28,7 +28,10 @@ type State struct {
 	Lease             kv.Lease
 	// GCThreshold is the timestamp below which versions may be gone. Empty: none.
 	GCThreshold hlc.Timestamp
-	Stats       Stats
+	// MaxWrite is the highest timestamp of a write that applied. New writes go
+	// above it, so that none lands below a version that is there.
+	MaxWrite hlc.Timestamp
+	Stats    Stats
 }
 
 // Stats counts what commands did to the range; all replicas agree on it.
@@ -42,6 +45,7 @@ func (s *State) encodeApplied(b []byte) []byte {
 	b = codec.AppendUvarint(b, s.AppliedIndex)
 	b = codec.AppendUvarint(b, s.AppliedTerm)
 	b = codec.AppendUvarint(b, s.LeaseAppliedIndex)
+	b = s.MaxWrite.Encode(b)
 	b = codec.AppendUvarint(b, s.Stats.Commands)
 	return codec.AppendUvarint(b, s.Stats.Bytes)
 }
@@ -49,6 +53,7 @@ func (s *State) encodeApplied(b []byte) []byte {
 func (s *State) decodeApplied(v []byte) error {
 	r := codec.MakeReader(v)
 	s.AppliedIndex, s.AppliedTerm, s.LeaseAppliedIndex = r.Uvarint(), r.Uvarint(), r.Uvarint()
+	s.MaxWrite = hlc.Decode(&r)
 	s.Stats = Stats{Commands: r.Uvarint(), Bytes: r.Uvarint()}
 	return r.Done()
 }

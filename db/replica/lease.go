@@ -1,0 +1,312 @@
+package replica
+
+import (
+	"fmt"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/tracker"
+
+	"simulacrum/db/concurrency"
+	"simulacrum/db/hlc"
+	"simulacrum/db/keys"
+	"simulacrum/db/kv"
+	"simulacrum/sim/env"
+)
+
+// LeaseStatus says what a lease is worth to this replica at a given time.
+type LeaseStatus uint8
+
+// The statuses. Only LeaseValid allows anything to be served.
+const (
+	LeaseNone       LeaseStatus = iota // the range has never had one
+	LeaseValid                         // own, in force
+	LeaseOther                         // another's, not over yet by our clock
+	LeaseStasis                        // own, but so near its end that another's clock may be past it
+	LeaseExpired                       // over by our clock, whoever held it
+	LeaseRevoked                       // own, given up for a transfer
+	LeaseProscribed                    // own, of an earlier incarnation
+)
+
+var leaseStatusNames = [...]string{"none", "valid", "another's", "in stasis", "expired", "revoked", "proscribed"}
+
+// String names the status.
+func (s LeaseStatus) String() string { return leaseStatusNames[s] }
+
+// leaseKeeper is what a replica remembers about leases beside the applied one.
+type leaseKeeper struct {
+	// revoked is the sequence of the own lease that was given up. It stays so even
+	// if the transfer fails, or nobody knows whether it did: the reads that the
+	// target may serve begin where this replica's ended.
+	revoked int64
+	// request is the lease request in flight that all who need the lease wait for.
+	request *proposal
+}
+
+// LeaseStatus judges the applied lease at time now.
+func (r *Replica) LeaseStatus(now hlc.Timestamp) LeaseStatus {
+	l := &r.state.Lease
+	switch {
+	case l.Sequence == 0:
+		return LeaseNone
+	case !now.LessEq(l.Expiration):
+		return LeaseExpired
+	case l.Replica.ReplicaID != r.self.ReplicaID:
+		return LeaseOther
+	case l.Sequence == r.lease.revoked:
+		return LeaseRevoked
+	case l.ProposedTS.Less(r.cfg.MinProposed):
+		return LeaseProscribed
+	case !now.Less(l.Expiration.Add(-r.cfg.Clock.MaxOffset())):
+		return LeaseStasis
+	}
+	return LeaseValid
+}
+
+// HoldsLease reports whether r may serve at this moment.
+func (r *Replica) HoldsLease() bool { return r.LeaseStatus(r.cfg.Clock.Last()) == LeaseValid }
+
+// requestLease proposes a lease for r, or joins the request in flight. It returns
+// nil if r may not ask: it does not lead, or another's lease is not over.
+func (r *Replica) requestLease() *proposal {
+	if r.lease.request != nil {
+		return r.lease.request
+	}
+	if r.role != raft.StateLeader {
+		// A follower cannot tell whether a newer lease is on its way to it.
+		return nil
+	}
+	now := r.cfg.Clock.Now()
+	prev := r.state.Lease
+	next := kv.Lease{
+		Sequence: prev.Sequence + 1, Replica: r.self, ProposedTS: now,
+		Start: now, Expiration: now.Add(r.cfg.Tunables.LeaseDuration),
+	}
+	switch r.LeaseStatus(now) {
+	case LeaseOther:
+		return nil
+	case LeaseValid, LeaseStasis:
+		// The same lease, prolonged: nothing that was promised under it changes.
+		next.Sequence, next.Start = prev.Sequence, prev.Start
+		next.Expiration = next.Expiration.Forward(prev.Expiration)
+	}
+	c := Command{Kind: KindLease, LeaseSequence: prev.Sequence, Lease: LeaseChange{
+		Next: next, PrevSequence: prev.Sequence, PrevProposed: prev.ProposedTS,
+	}}
+	r.wake(true)
+	r.lease.request = r.propose(&c, nil)
+	return r.lease.request
+}
+
+// leaseApplied runs when a lease replaced another.
+func (r *Replica) leaseApplied(prev, next kv.Lease) {
+	if next.Sequence != prev.Sequence {
+		r.leaseChanged()
+	}
+	if next.Replica.ReplicaID == r.self.ReplicaID {
+		// All that was served under earlier leases was below the start.
+		r.cfg.Clock.Forward(next.Start)
+		if next.Sequence == prev.Sequence {
+			r.cfg.Env.Probe(probeLeaseExtended)
+		} else {
+			r.cfg.Env.Probe(probeLeaseAcquired)
+		}
+	}
+	if o := r.cfg.Observer; o != nil {
+		o.LeaseApplied(r, prev, next)
+	}
+	r.followLease()
+}
+
+// tickLease prolongs the own lease while the range is in use. An idle range lets
+// it lapse.
+func (r *Replica) tickLease() {
+	r.followLease()
+	if r.role != raft.StateLeader || r.idle() || r.lease.request != nil {
+		return
+	}
+	now := r.cfg.Clock.Now()
+	switch r.LeaseStatus(now) {
+	case LeaseValid, LeaseStasis:
+		if r.state.Lease.Expiration.Less(now.Add(r.cfg.Tunables.LeaseRenewBefore)) {
+			r.requestLease()
+		}
+	}
+}
+
+// followLease hands leadership to the holder of a lease that is in force: only
+// together can one replica propose what it evaluates, and only a leader prolongs.
+func (r *Replica) followLease() {
+	if r.role != raft.StateLeader || r.quiesced {
+		return
+	}
+	l := &r.state.Lease
+	if l.Sequence == 0 || l.Replica.ReplicaID == r.self.ReplicaID || l.Expiration.Less(r.cfg.Clock.Last()) {
+		return
+	}
+	st := r.rn.BasicStatus()
+	if st.LeadTransferee == uint64(l.Replica.ReplicaID) {
+		return
+	}
+	// The library would drop all proposals until the target has caught up: wait.
+	pr, ok := r.progress(l.Replica.ReplicaID)
+	if !ok || pr.IsLearner || !pr.RecentActive || pr.Match < r.lastIndex() {
+		return
+	}
+	r.cfg.Env.Probe(probeLeadershipFollows)
+	r.rn.TransferLeader(uint64(l.Replica.ReplicaID))
+	r.cfg.Host.Ready(r)
+}
+
+// progress is what the leader knows of another replica.
+func (r *Replica) progress(id kv.ReplicaID) (tracker.Progress, bool) {
+	var p tracker.Progress
+	found := false
+	r.rn.WithProgress(func(i uint64, _ raft.ProgressType, pr tracker.Progress) {
+		if i == uint64(id) {
+			p, found = pr, true
+		}
+	})
+	return p, found
+}
+
+// lastIndex is the index of the leader's last entry, not yet written ones included.
+func (r *Replica) lastIndex() uint64 {
+	p, _ := r.progress(r.self.ReplicaID)
+	return max(r.log.last.index, p.Match, p.Next-1)
+}
+
+// transferable says why the lease should not go to a replica, if so: it would not
+// be able to serve at once.
+func (r *Replica) transferable(to kv.ReplicaDescriptor) error {
+	if to.Type != kv.VoterFull && to.Type != kv.VoterIncoming {
+		return fmt.Errorf("%s is not a voter", to)
+	}
+	if r.role != raft.StateLeader {
+		return fmt.Errorf("not the leader, who alone knows how far %s is", to)
+	}
+	p, ok := r.progress(to.ReplicaID)
+	switch {
+	case !ok:
+		return fmt.Errorf("%s is not in the group", to)
+	case p.State != tracker.StateReplicate || p.Match < r.hard.Commit:
+		return fmt.Errorf("%s lags: %s at %d, committed is %d", to, p.State, p.Match, r.hard.Commit)
+	}
+	return nil
+}
+
+// TransferLease hands the lease to the range's replica on the target store. When
+// it fails, or is ambiguous, the own lease is gone all the same.
+func (r *Replica) TransferLease(t env.Task, target kv.StoreID) (kv.Lease, *kv.Error) {
+	to, ok := r.state.Desc.Replica(target)
+	if !ok {
+		return kv.Lease{}, r.errorf(kv.BadRequest, "s%d has no replica", target)
+	}
+	if err := r.awaitLease(t); err != nil {
+		return kv.Lease{}, err
+	}
+	if to.ReplicaID == r.self.ReplicaID {
+		return r.state.Lease, nil
+	}
+	if err := r.transferable(to); err != nil {
+		return kv.Lease{}, r.errorf(kv.NodeUnavailable, "%s", err)
+	}
+	// Requests in flight drain: what they evaluated is applied, what they read is
+	// below the new lease's start. Those that come wait and find the lease gone.
+	user := r.state.Desc.Span()
+	guard, werr := r.latches.Acquire(t, []concurrency.Latch{
+		{Span: user, Access: concurrency.Write},
+		{Span: keys.RangeLocalSpan(user), Access: concurrency.Write},
+	})
+	if werr != nil {
+		return kv.Lease{}, r.errorf(kv.Timeout, "waiting for requests to drain: %s", werr)
+	}
+	prev := r.state.Lease
+	start := r.cfg.Clock.Now()
+	err := r.transferable(to)
+	if r.LeaseStatus(start) != LeaseValid || err != nil || r.lease.request != nil {
+		r.latches.Release(guard)
+		if err != nil {
+			return kv.Lease{}, r.errorf(kv.NodeUnavailable, "%s", err)
+		}
+		return kv.Lease{}, r.errorf(kv.NodeUnavailable, "the lease is %s or being renewed", r.LeaseStatus(start))
+	}
+	r.lease.revoked = prev.Sequence
+	r.cfg.Env.Probe(probeLeaseRevoked)
+	next := kv.Lease{
+		Sequence: prev.Sequence + 1, Replica: to, Start: start, ProposedTS: start,
+		Expiration: start.Add(r.cfg.Tunables.LeaseDuration),
+	}
+	c := Command{Kind: KindLease, LeaseSequence: prev.Sequence, Lease: LeaseChange{
+		Next: next, PrevSequence: prev.Sequence, PrevProposed: prev.ProposedTS, Transfer: true,
+	}}
+	r.wake(true)
+	p := r.propose(&c, guard)
+	why, werr := p.outcome.Wait(t, "lease transfer", -1)
+	if werr != nil {
+		return kv.Lease{}, r.errorf(kv.Ambiguous, "lease transfer: %s", werr)
+	}
+	if why != Applied {
+		return kv.Lease{}, r.errorf(kv.NodeUnavailable, "lease transfer rejected: %s", why)
+	}
+	r.cfg.Env.Probe(probeLeaseTransferred)
+	return next, nil
+}
+
+// awaitLease returns nil when r holds a valid lease, acquiring one if that is up
+// to r. The error redirects.
+func (r *Replica) awaitLease(t env.Task) *kv.Error {
+	r.lastUse = r.ticks
+	for attempt := 0; attempt < maxLeaseAttempts; attempt++ {
+		now := r.cfg.Clock.Now()
+		status := r.LeaseStatus(now)
+		switch status {
+		case LeaseValid:
+			return nil
+		case LeaseOther:
+			r.wake(true) // so that renewal and leadership are looked after
+			return r.notLeaseholder()
+		case LeaseStasis:
+			r.cfg.Env.Probe(probeLeaseStasis)
+		case LeaseProscribed:
+			r.cfg.Env.Probe(probeLeaseProscribed)
+		}
+		p := r.requestLease()
+		if p == nil {
+			r.wake(true)
+			return r.notLeaseholder()
+		}
+		if _, err := p.outcome.Wait(t, "lease request", -1); err != nil {
+			if t.Err() != nil {
+				return r.errorf(kv.Timeout, "waiting for a lease: %s", err)
+			}
+			return r.notLeaseholder()
+		}
+	}
+	return r.notLeaseholder()
+}
+
+// maxLeaseAttempts bounds how often one request asks for a lease that others
+// take from it, or that is over when it comes.
+const maxLeaseAttempts = 4
+
+// notLeaseholder redirects to the holder of a lease in force, else to the leader,
+// who alone may take one. That guess is a lease of sequence 0.
+func (r *Replica) notLeaseholder() *kv.Error {
+	err := r.errorf(kv.NotLeaseholder, "%s", r.self)
+	err.Descs = []*kv.RangeDescriptor{r.state.Desc}
+	l := r.state.Lease
+	if l.Sequence > 0 && l.Replica.ReplicaID != r.self.ReplicaID && r.cfg.Clock.Last().LessEq(l.Expiration) {
+		err.Lease = &l
+		return err
+	}
+	if d, ok := r.state.Desc.ReplicaByID(r.leader); ok && d.ReplicaID != r.self.ReplicaID {
+		err.Lease = &kv.Lease{Replica: d}
+	}
+	return err
+}
+
+func (r *Replica) errorf(kind kv.ErrorKind, format string, args ...any) *kv.Error {
+	e := kv.Errorf(kind, format, args...)
+	e.RangeID = r.rangeID
+	return e
+}

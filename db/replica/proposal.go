@@ -1,0 +1,203 @@
+package replica
+
+import (
+	"errors"
+	"sort"
+
+	"go.etcd.io/raft/v3"
+
+	"simulacrum/db/concurrency"
+	"simulacrum/sim/env"
+)
+
+// errUnknownOutcome says that a proposal may or may not have applied: the part of
+// the log in which it would show was skipped by a snapshot.
+var errUnknownOutcome = errors.New("replica: the outcome was skipped by a snapshot")
+
+// errNotLeader says that a lease request was given up with the leadership. It may
+// apply nevertheless.
+var errNotLeader = errors.New("replica: leadership lost")
+
+// proposal is a command of this replica whose fate is open.
+type proposal struct {
+	id   CommandID
+	kind Kind
+	data []byte // encoded command, shared with the log: never changed in place
+	// sequence and index are those in data. index changes, with a new copy of data,
+	// only when the copies with the old one can no longer apply.
+	sequence int64
+	index    uint64
+	// guard holds the request's latches. They are given back when the fate is
+	// known and not before, whether or not anybody still waits: until then the
+	// command may take effect, and whoever came between would not see it.
+	guard    *concurrency.Guard
+	proposed int // tick of the last time that it was handed to the library
+	outcome  env.Promise[Rejection]
+}
+
+// proposals are the commands in flight.
+//
+// A command is proposed any number of times, byte for byte the same, until an
+// outcome is seen: lease sequence and lease index let at most one copy apply. Only
+// a copy that was seen to be rejected for its index, under a lease that is still
+// the current one, is proposed with a new index, for no other copy can apply then.
+type proposals struct {
+	// pending is in order of identity, which is the order of proposing. A sorted
+	// list in place of a map: an idle replica owns none, and what ranges over it
+	// does so in a fixed order.
+	pending []*proposal
+	// assigned is the highest lease index given to a proposal under the current
+	// lease; at least the applied one.
+	assigned uint64
+}
+
+func (p *proposals) find(id CommandID) int {
+	n := sort.Search(len(p.pending), func(i int) bool { return p.pending[i].id >= id })
+	if n < len(p.pending) && p.pending[n].id == id {
+		return n
+	}
+	return -1
+}
+
+func (p *proposals) remove(i int) {
+	copy(p.pending[i:], p.pending[i+1:])
+	p.pending[len(p.pending)-1] = nil
+	p.pending = p.pending[:len(p.pending)-1]
+}
+
+// nextIndex assigns a lease index.
+func (r *Replica) nextIndex() uint64 {
+	p := &r.proposals
+	p.assigned = max(p.assigned, r.state.LeaseAppliedIndex) + 1
+	return p.assigned
+}
+
+// propose makes c a pending proposal, with identity and lease index, and hands it
+// to consensus. If r does not lead, that happens when it does.
+func (r *Replica) propose(c *Command, guard *concurrency.Guard) *proposal {
+	c.ID = r.cfg.NextID
+	r.cfg.NextID++
+	if c.Kind != KindLease {
+		c.MaxLeaseIndex = r.nextIndex()
+	}
+	size := commandHeader + len(c.Batch) + 64
+	p := &proposal{
+		id: c.ID, kind: c.Kind, data: c.Encode(make([]byte, 0, size)),
+		sequence: c.LeaseSequence, index: c.MaxLeaseIndex, guard: guard,
+	}
+	r.proposals.pending = append(r.proposals.pending, p)
+	r.handOver(p)
+	return p
+}
+
+// handOver gives p to the library, which takes it only from a leader, and may drop
+// it when too much is uncommitted.
+func (r *Replica) handOver(p *proposal) {
+	p.proposed = r.ticks
+	if r.role != raft.StateLeader {
+		return
+	}
+	if r.rn.Propose(p.data) == nil {
+		r.cfg.Host.Ready(r)
+	}
+}
+
+// proposeAgain hands over all that is pending, when r has become the leader.
+func (r *Replica) proposeAgain() {
+	for _, p := range r.proposals.pending {
+		r.cfg.Env.Probe(probeReproposed)
+		r.handOver(p)
+	}
+}
+
+// tickProposals hands over again what has had no outcome for long. The first copy
+// may be lost with an old leader's tail, or dropped by the library.
+func (r *Replica) tickProposals() {
+	for _, p := range r.proposals.pending {
+		if r.ticks-p.proposed >= r.cfg.Tunables.ReproposeTicks {
+			r.cfg.Env.Probe(probeReproposed)
+			r.handOver(p)
+		}
+	}
+}
+
+// lostLeadership gives up the lease requests, which nobody else will propose.
+// Ordinary commands stay: they belong to the lease, which is still held.
+func (r *Replica) lostLeadership() {
+	for i := 0; i < len(r.proposals.pending); {
+		if p := r.proposals.pending[i]; p.kind == KindLease {
+			r.proposals.remove(i)
+			r.settle(p, 0, errNotLeader)
+			continue
+		}
+		i++
+	}
+}
+
+// settle tells whoever waits and gives the latches back. p is not pending any more.
+func (r *Replica) settle(p *proposal, why Rejection, err error) {
+	if p == r.lease.request {
+		r.lease.request = nil
+	}
+	if p.guard != nil {
+		r.latches.Release(p.guard)
+		p.guard = nil
+	}
+	p.outcome.Resolve(why, err)
+}
+
+// decided takes in the outcome of one copy of a command.
+func (r *Replica) decided(c *Command, why Rejection) {
+	i := r.proposals.find(c.ID)
+	if i < 0 {
+		return
+	}
+	p := r.proposals.pending[i]
+	if c.MaxLeaseIndex != p.index {
+		// An old copy, of an index that was given up because it could not apply.
+		if why == Applied {
+			panic("replica: a command applied after it was proposed with a new lease index")
+		}
+		return
+	}
+	if why == RejectLeaseIndex && p.sequence == r.state.Lease.Sequence {
+		// This very index can never apply again: others went past it. No copy with
+		// it has applied, or p would not be pending.
+		r.cfg.Env.Probe(probeNewLeaseIndex)
+		p.index = r.nextIndex()
+		p.data = withLeaseIndex(p.data, p.index)
+		r.handOver(p)
+		return
+	}
+	r.proposals.remove(i)
+	r.settle(p, why, nil)
+}
+
+// leaseChanged settles what was proposed under another lease: from here on in the
+// log, no copy of it can apply, and up to here none has.
+func (r *Replica) leaseChanged() {
+	r.proposals.assigned = r.state.LeaseAppliedIndex
+	for i := 0; i < len(r.proposals.pending); {
+		p := r.proposals.pending[i]
+		if p.kind != KindLease && p.sequence != r.state.Lease.Sequence {
+			r.proposals.remove(i)
+			r.settle(p, RejectLeaseSequence, nil)
+			continue
+		}
+		i++
+	}
+}
+
+// skipped settles what may have applied unseen when a snapshot replaced the state.
+func (r *Replica) skipped() {
+	for i := 0; i < len(r.proposals.pending); {
+		p := r.proposals.pending[i]
+		if p.kind == KindLease || p.sequence != r.state.Lease.Sequence || p.index <= r.state.LeaseAppliedIndex {
+			r.proposals.remove(i)
+			r.settle(p, 0, errUnknownOutcome)
+			continue
+		}
+		i++
+	}
+	r.proposals.assigned = max(r.proposals.assigned, r.state.LeaseAppliedIndex)
+}

@@ -1,0 +1,92 @@
+package replica
+
+import (
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/tracker"
+
+	"simulacrum/db/kv"
+)
+
+// truncation is an applied decision to drop the head of the log.
+type truncation struct {
+	to entryID
+	// seq is the engine's sequence number when the decision had applied. Once the
+	// engine is durable up to it, so is the application of everything up to to, and
+	// the log is no longer needed to repeat it.
+	seq uint64
+}
+
+// tickTruncation decides, at the leader that holds the lease, to drop what all have
+// and has grown too large. Live followers that lag hold it up, within a bound; one
+// that lags further, or is down, will get a snapshot.
+func (r *Replica) tickTruncation() {
+	r.enactTruncations()
+	t := r.cfg.Tunables
+	if r.role != raft.StateLeader || r.log.bytes < t.LogBytes || len(r.truncations) > 0 || len(r.proposals.pending) > 0 {
+		return
+	}
+	if r.LeaseStatus(r.cfg.Clock.Last()) != LeaseValid {
+		return
+	}
+	to := r.state.AppliedIndex
+	kept := r.log.bytes < t.LogBytes*t.LogKeepFactor
+	r.rn.WithProgress(func(id uint64, _ raft.ProgressType, p tracker.Progress) {
+		d, ok := r.state.Desc.ReplicaByID(kv.ReplicaID(id))
+		if !ok || id == uint64(r.self.ReplicaID) {
+			return
+		}
+		if p.State == tracker.StateSnapshot {
+			// What follows the snapshot under way must be there when it arrives.
+			to = min(to, p.PendingSnapshot)
+		} else if kept && p.RecentActive && r.cfg.Host.Live(d.NodeID) {
+			to = min(to, p.Match)
+		}
+	})
+	if to <= r.log.truncated.index {
+		return
+	}
+	term, err := r.log.Term(to)
+	if err != nil {
+		r.cfg.Env.Fatal(err)
+	}
+	r.propose(&Command{Kind: KindTruncate, LeaseSequence: r.state.Lease.Sequence, TruncateTo: to, TruncateTerm: term}, nil)
+}
+
+// noteTruncation runs when a truncation command has applied.
+func (r *Replica) noteTruncation(to entryID) {
+	if to.index <= r.log.truncated.index {
+		return
+	}
+	r.truncations = append(r.truncations, truncation{to: to, seq: r.engine.Seq()})
+	r.enactTruncations()
+	if len(r.truncations) > 0 {
+		r.cfg.Env.Probe(probeTruncationHeld)
+	}
+}
+
+// enactTruncations drops entries whose application is durable. If they went
+// earlier, a power loss could take the applied state back to before them, with
+// nothing left to repeat.
+func (r *Replica) enactTruncations() {
+	n := 0
+	for n < len(r.truncations) && r.truncations[n].seq <= r.engine.DurableSeq() {
+		n++
+	}
+	if n == 0 {
+		return
+	}
+	to := r.truncations[n-1].to
+	r.truncations = append(r.truncations[:0], r.truncations[n:]...)
+	if len(r.truncations) == 0 {
+		r.truncations = nil
+	}
+	if to.index <= r.log.truncated.index {
+		return
+	}
+	b := &r.cfg.batch
+	b.Reset()
+	r.log.truncate(b, to)
+	r.engine.Commit(b, false, nil)
+	r.cfg.Env.Probe(probeTruncated)
+}
+
