@@ -241,7 +241,7 @@ func (r *Replica) TransferLease(t env.Task, target kv.StoreID) (kv.Lease, *kv.Er
 	}}
 	r.wake(true)
 	p := r.propose(&c, guard)
-	why, werr := p.outcome.Wait(t, "lease transfer", -1)
+	why, werr := p.wait(t, "lease transfer")
 	if werr != nil {
 		return kv.Lease{}, r.errorf(kv.Ambiguous, "lease transfer: %s", werr)
 	}
@@ -275,7 +275,7 @@ func (r *Replica) awaitLease(t env.Task) *kv.Error {
 			r.wake(true)
 			return r.notLeaseholder()
 		}
-		if _, err := p.outcome.Wait(t, "lease request", -1); err != nil {
+		if _, err := p.wait(t, "lease request"); err != nil {
 			if t.Err() != nil {
 				return r.errorf(kv.Timeout, "waiting for a lease: %s", err)
 			}

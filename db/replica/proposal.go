@@ -201,3 +201,13 @@ func (r *Replica) skipped() {
 	}
 	r.proposals.assigned = max(r.proposals.assigned, r.state.LeaseAppliedIndex)
 }
+
+// wait returns the outcome. An error says that it is not known: the wait was ended
+// before it was, or it cannot be found out.
+func (p *proposal) wait(t env.Task, label string) (Rejection, error) {
+	why, err := p.outcome.Wait(t, label, -1)
+	if err != nil && p.outcome.Ready() {
+		return p.outcome.Value() // it came at the moment of the deadline
+	}
+	return why, err
+}

@@ -64,7 +64,7 @@ func (r *Replica) tickQuiesce() {
 		if d.ReplicaID == r.self.ReplicaID {
 			continue
 		}
-		r.cfg.Host.Send(Message{RangeID: r.rangeID, From: r.self, To: d, Quiesce: true, Raft: raftpb.Message{
+		r.cfg.Host.SendMessage(Message{RangeID: r.rangeID, From: r.self, To: d, Quiesce: true, Raft: raftpb.Message{
 			Type: raftpb.MsgHeartbeat, To: uint64(d.ReplicaID), From: uint64(r.self.ReplicaID),
 			Term: st.Term, Commit: st.Commit,
 		}})
@@ -109,7 +109,7 @@ func (r *Replica) wake(local bool) {
 	}
 	d, ok := r.state.Desc.ReplicaByID(r.leader)
 	if ok && r.cfg.Host.Live(d.NodeID) {
-		r.cfg.Host.Send(Message{RangeID: r.rangeID, From: r.self, To: d, Wake: true,
+		r.cfg.Host.SendMessage(Message{RangeID: r.rangeID, From: r.self, To: d, Wake: true,
 			Raft: raftpb.Message{To: uint64(d.ReplicaID), From: uint64(r.self.ReplicaID)}})
 		return
 	}

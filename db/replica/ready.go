@@ -103,7 +103,7 @@ func (r *Replica) send(m *raftpb.Message) {
 		copy(ents, m.Entries)
 		m.Entries = ents
 	}
-	r.cfg.Host.Send(Message{RangeID: r.rangeID, From: r.self, To: to, Raft: *m})
+	r.cfg.Host.SendMessage(Message{RangeID: r.rangeID, From: r.self, To: to, Raft: *m})
 }
 
 // appendWork is one log write on its way to the disk.

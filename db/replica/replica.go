@@ -42,7 +42,7 @@ type Host interface {
 	// Ready puts the replica in line to be drained, once.
 	Ready(r *Replica)
 	// Send queues a message. It leaves at the end of the drain.
-	Send(m Message)
+	SendMessage(m Message)
 	// SendSnapshot starts sending the range's state to a replica, and calls
 	// ReportSnapshot when that has ended.
 	SendSnapshot(r *Replica, to kv.ReplicaDescriptor)

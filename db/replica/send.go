@@ -154,7 +154,7 @@ func (r *Replica) write(t env.Task, ba *kv.BatchRequest, guard *concurrency.Guar
 	c := Command{Kind: KindWrite, LeaseSequence: sequence, WriteTS: ts, Batch: b.Repr()}
 	r.wake(true)
 	p := r.propose(&c, guard)
-	why, werr := p.outcome.Wait(t, "proposal", -1)
+	why, werr := p.wait(t, "proposal")
 	switch {
 	case werr != nil:
 		// The guard stays with the proposal, which stays pending.

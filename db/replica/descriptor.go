@@ -1,0 +1,42 @@
+package replica
+
+import (
+	"bytes"
+	"fmt"
+
+	"simulacrum/db/hlc"
+	"simulacrum/db/keys"
+	"simulacrum/db/kv"
+	"simulacrum/db/storage"
+)
+
+// WriteVersion adds a version to b, for those who make a new cluster's data.
+func WriteVersion(b *storage.Batch, k keys.Key, ts hlc.Timestamp, value []byte) {
+	putVersion(b, k, ts, value, true)
+}
+
+// VisitDescriptors calls fn with the newest version of each range descriptor.
+func VisitDescriptors(rd storage.Reader, fn func(d *kv.RangeDescriptor) error) error {
+	span := keys.RangeLocalSpan(keys.Span{Key: keys.Min, EndKey: keys.Max})
+	rows, _, err := scanVersions(rd, span, hlc.Max, false, 0, 0)
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		start, _, ok := keys.DecodeRangeLocal(row.Key)
+		if !ok {
+			return fmt.Errorf("replica: %s is not a range-local key", row.Key)
+		}
+		if !bytes.Equal(row.Key, keys.RangeDescriptorKey(start)) {
+			continue
+		}
+		d, err := kv.ParseDescriptor(row.Value)
+		if err != nil {
+			return fmt.Errorf("replica: descriptor of the range at %s: %w", start, err)
+		}
+		if err := fn(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,94 @@
+package store
+
+import (
+	"simulacrum/db/codec"
+	"simulacrum/db/kv"
+	"simulacrum/db/replica"
+)
+
+// RaftBatch is all that the replicas of one node have to say to those of another
+// at one moment.
+type RaftBatch struct {
+	From     kv.NodeID
+	Messages []replica.Message
+}
+
+// minMessageSize is the least that an encoded raft message takes.
+const minMessageSize = 12
+
+// Size implements env.Message.
+func (b *RaftBatch) Size() int {
+	n := codec.SizeVarint(int64(b.From)) + codec.SizeUvarint(uint64(len(b.Messages)))
+	for i := range b.Messages {
+		n += b.Messages[i].Size()
+	}
+	return n
+}
+
+// Encode implements env.Message.
+func (b *RaftBatch) Encode(buf []byte) []byte {
+	buf = codec.AppendUvarint(codec.AppendVarint(buf, int64(b.From)), uint64(len(b.Messages)))
+	for i := range b.Messages {
+		buf = b.Messages[i].Encode(buf)
+	}
+	return buf
+}
+
+// DecodeRaftBatch reads what Encode wrote.
+func DecodeRaftBatch(r *codec.Reader) *RaftBatch {
+	b := &RaftBatch{From: kv.NodeID(r.Int32())}
+	if n := r.Count(-1, minMessageSize); n > 0 {
+		b.Messages = make([]replica.Message, n)
+		for i := range b.Messages {
+			b.Messages[i] = replica.DecodeMessage(r)
+		}
+	}
+	return b
+}
+
+// SnapshotChunk is a part of a snapshot. Parts are sent one at a time.
+type SnapshotChunk struct {
+	ID     uint64 // of the snapshot, unique to its sender
+	Number uint64 // 0 for the first chunk
+	Header replica.SnapshotHeader
+	Data   []byte
+	Last   bool
+}
+
+// Size implements env.Message.
+func (c *SnapshotChunk) Size() int {
+	return codec.SizeUvarint(c.ID) + codec.SizeUvarint(c.Number) + c.Header.Size() + codec.SizeBytes(c.Data) + codec.SizeBool
+}
+
+// Encode implements env.Message.
+func (c *SnapshotChunk) Encode(b []byte) []byte {
+	b = codec.AppendUvarint(codec.AppendUvarint(b, c.ID), c.Number)
+	b = codec.AppendBytes(c.Header.Encode(b), c.Data)
+	return codec.AppendBool(b, c.Last)
+}
+
+// DecodeSnapshotChunk reads what Encode wrote.
+func DecodeSnapshotChunk(r *codec.Reader) *SnapshotChunk {
+	return &SnapshotChunk{
+		ID: r.Uvarint(), Number: r.Uvarint(), Header: replica.DecodeSnapshotHeader(r), Data: r.Bytes(), Last: r.Bool(),
+	}
+}
+
+// SnapshotReply says whether the chunk was taken, and if not, why.
+type SnapshotReply struct {
+	Accepted bool
+	Reason   string
+}
+
+// Size implements env.Message.
+func (s *SnapshotReply) Size() int { return codec.SizeBool + codec.SizeString(s.Reason) }
+
+// Encode implements env.Message.
+func (s *SnapshotReply) Encode(b []byte) []byte {
+	return codec.AppendString(codec.AppendBool(b, s.Accepted), s.Reason)
+}
+
+// DecodeSnapshotReply reads what Encode wrote.
+func DecodeSnapshotReply(r *codec.Reader) *SnapshotReply {
+	return &SnapshotReply{Accepted: r.Bool(), Reason: r.String()}
+}

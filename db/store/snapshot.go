@@ -1,0 +1,163 @@
+package store
+
+import (
+	"fmt"
+	"time"
+
+	"simulacrum/db/kv"
+	"simulacrum/db/replica"
+	"simulacrum/sim/env"
+)
+
+// snapshots are those on their way out of a store and into it.
+type snapshots struct {
+	s       *Store
+	senders env.Semaphore
+	nextID  uint64
+	rate    int64 // bytes a second
+	max     int64
+	limit   int // received at once
+	idle    time.Duration
+	// incoming are half received, in order of arrival; at most one of a range.
+	incoming []*incoming
+}
+
+type incoming struct {
+	id   uint64
+	snap replica.Snapshot
+	size int64
+	last time.Duration // when the last chunk came
+}
+
+func (p *snapshots) init(s *Store) {
+	e := s.cfg.Env
+	p.s = s
+	p.senders.Free = int(e.Knob(&knobSnapSenders))
+	p.rate, p.max = e.Knob(&knobSnapRate), e.Knob(&knobSnapMax)
+	p.limit, p.idle = int(e.Knob(&knobSnapReceivers)), env.Duration(e, &knobSnapIdle)
+	p.nextID = uint64(s.incarnated) << 32
+}
+
+// SendSnapshot implements replica.Host.
+func (s *Store) SendSnapshot(r *replica.Replica, to kv.ReplicaDescriptor) {
+	s.cfg.Env.Go("store: snapshot", func(t env.Task) {
+		err := s.snapshots.send(t, r, to)
+		if err != nil {
+			s.cfg.Env.Probe(probeSnapFailed)
+			s.cfg.Env.Log("snapshot of r%d to %s: %v", r.RangeID(), to, err)
+		}
+		r.ReportSnapshot(to.ReplicaID, err == nil)
+	})
+}
+
+// send streams the state as it is now, which may be newer than when consensus
+// asked, chunk after chunk: an answered chunk is one that the receiver has room
+// for.
+func (p *snapshots) send(t env.Task, r *replica.Replica, to kv.ReplicaDescriptor) error {
+	if err := p.senders.Acquire(t, "snapshot", -1); err != nil {
+		return err
+	}
+	rd := r.NewSnapshot(to)
+	err := p.stream(t, rd, to.NodeID)
+	rd.Close()
+	p.senders.Release()
+	return err
+}
+
+func (p *snapshots) stream(t env.Task, rd *replica.SnapshotReader, to kv.NodeID) error {
+	p.nextID++
+	c := SnapshotChunk{ID: p.nextID, Header: rd.SnapshotHeader}
+	for {
+		data, last, err := rd.Next(p.s.rcfg.Tunables.SnapshotChunkBytes)
+		if err != nil {
+			p.s.cfg.Env.Fatal(err)
+		}
+		chunk := c
+		chunk.Data, chunk.Last = data, last
+		reply, err := p.s.cfg.Transport.SendSnapshot(t, to, &chunk)
+		if err != nil {
+			return err
+		}
+		if !reply.Accepted {
+			return fmt.Errorf("refused: %s", reply.Reason)
+		}
+		if last {
+			return nil
+		}
+		c.Number++
+		if err := t.Sleep(time.Duration(int64(len(data)) * int64(time.Second) / p.rate)); err != nil {
+			return err
+		}
+	}
+}
+
+// HandleSnapshot takes in a chunk. It does not wait.
+func (s *Store) HandleSnapshot(c *SnapshotChunk) *SnapshotReply {
+	reason := s.snapshots.receive(c)
+	if reason != "" {
+		s.cfg.Env.Probe(probeSnapRefused)
+	}
+	return &SnapshotReply{Accepted: reason == "", Reason: reason}
+}
+
+// receive returns why the chunk is refused, if it is.
+func (p *snapshots) receive(c *SnapshotChunk) string {
+	r := p.s.Replica(c.Header.RangeID)
+	if r == nil || r.Self() != c.Header.To {
+		return "no such replica"
+	}
+	at := -1
+	for i, in := range p.incoming {
+		if in.snap.RangeID == c.Header.RangeID {
+			at = i
+		}
+	}
+	if c.Number == 0 {
+		if at >= 0 {
+			p.drop(at) // the sender began anew, or another did
+		}
+		if len(p.incoming) >= p.limit {
+			return "too many snapshots at once"
+		}
+		at = len(p.incoming)
+		p.incoming = append(p.incoming, &incoming{id: c.ID, snap: replica.Snapshot{SnapshotHeader: c.Header}})
+	}
+	if at < 0 || p.incoming[at].id != c.ID || uint64(len(p.incoming[at].snap.Chunks)) != c.Number {
+		return "not the next chunk"
+	}
+	in := p.incoming[at]
+	in.size += int64(len(c.Data))
+	p.s.cfg.Env.Memory(int64(len(c.Data)))
+	in.last = p.s.cfg.Env.Mono()
+	in.snap.Chunks = append(in.snap.Chunks, c.Data)
+	if in.size > p.max {
+		p.drop(at)
+		return "too large"
+	}
+	if !c.Last {
+		p.s.cfg.Env.Probe(probeSnapHalf)
+		return ""
+	}
+	p.s.cfg.Env.Probe(probeSnapComplete)
+	p.drop(at)
+	// Whether it was of use is seen by the leader from the follower's answers.
+	r.Receive(&in.snap)
+	return ""
+}
+
+func (p *snapshots) drop(i int) {
+	p.s.cfg.Env.Memory(-p.incoming[i].size)
+	p.incoming = append(p.incoming[:i], p.incoming[i+1:]...)
+}
+
+// tick drops what has not been continued for long.
+func (p *snapshots) tick() {
+	for i := 0; i < len(p.incoming); {
+		if p.s.cfg.Env.Mono()-p.incoming[i].last > p.idle {
+			p.s.cfg.Env.Probe(probeSnapDropped)
+			p.drop(i)
+			continue
+		}
+		i++
+	}
+}

@@ -1,0 +1,278 @@
+package store
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+
+	"simulacrum/db/hlc"
+	"simulacrum/db/keys"
+	"simulacrum/db/kv"
+	"simulacrum/db/replica"
+	"simulacrum/db/storage"
+	"simulacrum/sim/env"
+)
+
+// Transport carries what stores say to one another.
+type Transport interface {
+	// SendRaft sends a batch, which may be lost. The batch is not changed any more.
+	SendRaft(to kv.NodeID, b *RaftBatch)
+	// SendSnapshot sends a chunk and waits for the answer.
+	SendSnapshot(t env.Task, to kv.NodeID, c *SnapshotChunk) (*SnapshotReply, error)
+	// Live reports whether a node is thought to be up.
+	Live(n kv.NodeID) bool
+}
+
+// Config is what a store needs.
+type Config struct {
+	Env       env.Process
+	Engine    *storage.Engine
+	Clock     *hlc.Clock
+	NodeID    kv.NodeID
+	StoreID   kv.StoreID
+	Transport Transport
+	Observer  replica.Observer // may be nil
+}
+
+// Store is the replicas of one node, for one incarnation of its process.
+type Store struct {
+	cfg      Config
+	replicas []*replica.Replica // in order of RangeID
+	rcfg     replica.Config
+
+	ready     []*replica.Replica // in line to be drained
+	scheduled bool               // a drain is to come
+	draining  bool
+	outbox    []outgoing
+
+	awake []*replica.Replica // who is ticked; quiescent ones are dropped in passing
+	down  []kv.NodeID        // nodes that were down when somebody asked; sorted
+
+	snapshots  snapshots
+	tickTimer  env.Timer
+	stopped    bool
+	incarnated uint32
+}
+
+type outgoing struct {
+	to    kv.NodeID
+	batch *RaftBatch
+}
+
+var incarnationKey = keys.StoreKey("incarnation")
+
+// Open finds all replicas that the engine holds and sets them going. It counts the
+// incarnation, durably, before anything is proposed: identities of commands
+// contain the number.
+func Open(t env.Task, cfg Config) (*Store, error) {
+	s := &Store{cfg: cfg}
+	if err := s.incarnate(t); err != nil {
+		return nil, err
+	}
+	s.rcfg = replica.Config{
+		Env: cfg.Env, Engine: cfg.Engine, Clock: cfg.Clock, NodeID: cfg.NodeID, StoreID: cfg.StoreID,
+		Tunables: replica.ReadTunables(cfg.Env), Host: s, Observer: cfg.Observer,
+		MinProposed: cfg.Clock.Now(),
+		NextID:      replica.MakeCommandIDBase(cfg.NodeID, s.incarnated),
+	}
+	s.snapshots.init(s)
+	descs, err := Descriptors(cfg.Engine)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range descs {
+		if _, ok := d.Replica(cfg.StoreID); !ok {
+			continue
+		}
+		r, err := replica.Load(&s.rcfg, d)
+		if err != nil {
+			return nil, err
+		}
+		s.replicas = append(s.replicas, r)
+		s.awake = append(s.awake, r)
+	}
+	slices.SortFunc(s.replicas, func(a, b *replica.Replica) int { return int(a.RangeID() - b.RangeID()) })
+	s.armTick()
+	return s, nil
+}
+
+func (s *Store) incarnate(t env.Task) error {
+	v, _, err := s.cfg.Engine.Get(incarnationKey)
+	if err != nil {
+		return err
+	}
+	if len(v) == 4 {
+		s.incarnated = binary.BigEndian.Uint32(v)
+	}
+	s.incarnated++
+	var b storage.Batch
+	b.Put(incarnationKey, binary.BigEndian.AppendUint32(nil, s.incarnated))
+	var synced env.Promise[struct{}]
+	s.cfg.Engine.Commit(&b, true, func() { synced.Resolve(struct{}{}, nil) })
+	_, err = synced.Wait(t, "store: incarnation", -1)
+	return err
+}
+
+// Send serves a batch at the replica that it names.
+func (s *Store) Send(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
+	if err := ba.Validate(); err != nil {
+		return kv.ErrorResponse(err)
+	}
+	if s.stopped {
+		return kv.ErrorResponse(kv.Errorf(kv.NodeUnavailable, "n%d is stopping", s.cfg.NodeID))
+	}
+	r := s.Replica(ba.RangeID)
+	if r == nil {
+		err := kv.Errorf(kv.RangeNotFound, "s%d has no replica", s.cfg.StoreID)
+		err.RangeID = ba.RangeID
+		return kv.ErrorResponse(err)
+	}
+	return r.Send(t, ba)
+}
+
+// Replica is the replica of a range, or nil.
+func (s *Store) Replica(id kv.RangeID) *replica.Replica {
+	i := sort.Search(len(s.replicas), func(i int) bool { return s.replicas[i].RangeID() >= id })
+	if i < len(s.replicas) && s.replicas[i].RangeID() == id {
+		return s.replicas[i]
+	}
+	return nil
+}
+
+// VisitReplicas calls fn for each replica in order of range, until it returns false.
+func (s *Store) VisitReplicas(fn func(r *replica.Replica) bool) {
+	for _, r := range s.replicas {
+		if !fn(r) {
+			return
+		}
+	}
+}
+
+// HandleRaft takes in what another node's replicas say.
+func (s *Store) HandleRaft(b *RaftBatch) {
+	for i := range b.Messages {
+		m := &b.Messages[i]
+		if r := s.Replica(m.RangeID); r != nil && m.To == r.Self() {
+			r.Step(m)
+		}
+	}
+}
+
+// Ready implements replica.Host.
+func (s *Store) Ready(r *replica.Replica) {
+	if r.Queued() {
+		return
+	}
+	r.Queue()
+	s.ready = append(s.ready, r)
+	s.schedule()
+}
+
+func (s *Store) schedule() {
+	if !s.scheduled && !s.draining {
+		s.scheduled = true
+		s.cfg.Env.After(0, "store: drain", s.drain)
+	}
+}
+
+// drain lets each replica in line do its work, then sends what they have to say.
+func (s *Store) drain() {
+	s.scheduled, s.draining = false, true
+	for i := 0; i < len(s.ready); i++ { // grows while it is worked off
+		s.ready[i].Drain()
+		s.ready[i] = nil
+	}
+	s.ready = s.ready[:0]
+	s.draining = false
+	for i, o := range s.outbox {
+		s.cfg.Env.Charge(env.ClassMessage, int64(len(o.batch.Messages)))
+		s.cfg.Transport.SendRaft(o.to, o.batch)
+		s.outbox[i] = outgoing{}
+	}
+	s.outbox = s.outbox[:0]
+}
+
+// SendMessage implements replica.Host.
+func (s *Store) SendMessage(m replica.Message) {
+	to := m.To.NodeID
+	for i := range s.outbox {
+		if o := &s.outbox[i]; o.to == to {
+			o.batch.Messages = append(o.batch.Messages, m)
+			return
+		}
+	}
+	s.outbox = append(s.outbox, outgoing{to: to, batch: &RaftBatch{From: s.cfg.NodeID, Messages: []replica.Message{m}}})
+	s.schedule()
+}
+
+// Live implements replica.Host. It remembers who was down, to wake ranges that
+// went to sleep without them.
+func (s *Store) Live(n kv.NodeID) bool {
+	if n == s.cfg.NodeID || s.cfg.Transport.Live(n) {
+		return true
+	}
+	if i, found := slices.BinarySearch(s.down, n); !found {
+		s.down = slices.Insert(s.down, i, n)
+	}
+	return false
+}
+
+// Woke implements replica.Host.
+func (s *Store) Woke(r *replica.Replica) {
+	if !slices.Contains(s.awake, r) { // it may have slept for less than a tick
+		s.awake = append(s.awake, r)
+	}
+}
+
+func (s *Store) armTick() {
+	s.tickTimer = s.cfg.Env.After(s.rcfg.Tunables.Tick, "store: tick", s.tick)
+}
+
+func (s *Store) tick() {
+	s.armTick()
+	n := 0
+	for _, r := range s.awake {
+		if r.Quiesced() {
+			continue
+		}
+		s.awake[n] = r
+		n++
+	}
+	clear(s.awake[n:])
+	s.awake = s.awake[:n]
+	for _, r := range s.awake[:n] { // those that wake meanwhile begin with the next tick
+		r.Tick()
+	}
+	s.wakeForReturned()
+	s.snapshots.tick()
+}
+
+// wakeForReturned wakes the ranges that may have left a node behind when they went
+// to sleep, once it is back.
+func (s *Store) wakeForReturned() {
+	for i := 0; i < len(s.down); {
+		n := s.down[i]
+		if !s.cfg.Transport.Live(n) {
+			i++
+			continue
+		}
+		s.down = slices.Delete(s.down, i, i+1)
+		s.cfg.Env.Probe(probeNodeBack)
+		for _, r := range s.replicas {
+			r.WakeFor(n)
+		}
+	}
+}
+
+// String lists the replicas, a line each.
+func (s *Store) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "n%d,s%d incarnation %d: %d replicas, %d awake\n", s.cfg.NodeID, s.cfg.StoreID,
+		s.incarnated, len(s.replicas), len(s.awake))
+	for _, r := range s.replicas {
+		fmt.Fprintf(&b, "  %s\n", r)
+	}
+	return b.String()
+}
