@@ -2,18 +2,18 @@
 // not each own: one periodic tick, one place in the queue of events, one message to
 // each peer.
 //
-//	 messages in      requests        ticks (only who is awake)      disk is done
-//	     |               |                   |                           |
-//	     v               v                   v                           v
-//	 +-------------------------- replicas (package replica) --------------------+
-//	     |  Ready(r): each stands in line at most once
-//	     v
-//	   drain, one callback for all in line
-//	     |                      |                          |
-//	     v                      v                          v
-//	 log and apply batches   one message a peer node    snapshots, a task each
-//	 to the engine           holding all raft messages,  in chunks, at a bounded rate
-//	                         heartbeats included
+//	messages in      requests        ticks (only who is awake)      disk is done
+//	    |               |                   |                           |
+//	    v               v                   v                           v
+//	+-------------------------- replicas (package replica) --------------------+
+//	    |  Ready(r): each stands in line at most once
+//	    v
+//	  drain, one callback for all in line
+//	    |                      |                          |
+//	    v                      v                          v
+//	log and apply batches   one message a peer node    snapshots, a task each
+//	to the engine           holding all raft messages,  in chunks, at a bounded rate
+//	                        heartbeats included
 //
 // What it promises: messages of a range reach its replica, in the order in which
 // they came; a snapshot is handed over complete or not at all; whatever was
