@@ -3,19 +3,19 @@
 // go.etcd.io/raft/v3), and on top of it the lease that says which one of them may
 // read and write without asking the others.
 //
-//	      task of a request                        callbacks
-//	 ------------------------------     ---------------------------------------
-//	 Send: bounds, lease, latches        Step(message)   Tick   storage is done
-//	   |        ^                             |            |          |
-//	   | evaluate (mvcc) at a timestamp       v            v          v
-//	   v                                  +--------- raft.RawNode ---------+
-//	 propose  -> pending proposals -----> |                                |
-//	   |                                  +-- Ready, drained by the store -+
-//	   | waits                              |            |             |
-//	   v                                    v            v             v
-//	 applied, before ack               messages     log, synced    commands applied
-//	   |                               to peers     (raftlog.go)   in one batch each
-//	   +--- latches released <------------------------------------- (apply.go)
+//	     task of a request                        callbacks
+//	------------------------------     ---------------------------------------
+//	Send: bounds, lease, latches        Step(message)   Tick   storage is done
+//	  |        ^                             |            |          |
+//	  | evaluate (mvcc) at a timestamp       v            v          v
+//	  v                                  +--------- raft.RawNode ---------+
+//	propose  -> pending proposals -----> |                                |
+//	  |                                  +-- Ready, drained by the store -+
+//	  | waits                              |            |             |
+//	  v                                    v            v             v
+//	applied, before ack               messages     log, synced    commands applied
+//	  |                               to peers     (raftlog.go)   in one batch each
+//	  +--- latches released <------------------------------------- (apply.go)
 //
 // What it promises:
 //

@@ -89,4 +89,3 @@ func (r *Replica) enactTruncations() {
 	r.engine.Commit(b, false, nil)
 	r.cfg.Env.Probe(probeTruncated)
 }
-
