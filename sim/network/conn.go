@@ -111,9 +111,8 @@ func (ep *Endpoint) offer(dialer *Conn) {
 	ep.proc.Charge(env.ClassMessage, 1)
 	h := ep.accept(c)
 	if h == nil || c.state != opening {
-		c.out.discard()
-		c.unlist()
 		c.state = closed
+		c.out.discard()
 		dialer.peer, dialer.out.to = nil, nil
 		dialer.refuse()
 		return
@@ -189,7 +188,7 @@ func (c *Conn) unpack(s *segment) (env.Message, error) {
 		return s.message, nil
 	}
 	if s.corrupt {
-		bit := c.peer.out.link.drawFates().IntN(8 * len(s.frame))
+		bit := s.flip % uint64(8*len(s.frame))
 		s.frame[bit/8] ^= 1 << (bit % 8)
 	}
 	body, rest, err := env.ParseFrame(s.frame)
@@ -213,7 +212,6 @@ func (c *Conn) Close() {
 	was := c.state
 	c.state = closed
 	c.cancelDial()
-	c.unlist()
 	if was == open {
 		c.out.push(c.net.segment(&c.out, fin, packetSize))
 	} else {
@@ -236,9 +234,11 @@ func (c *Conn) gone() bool {
 	return c.ep.silent || !c.ep.proc.Alive() && c.state != closed
 }
 
-// fail ends the connection for this end, in an event of its process.
+// fail ends the connection for this end, in an event of its process. One that was
+// closed only stops to finish what it had sent.
 func (c *Conn) fail(err error) {
 	if c.settled() {
+		c.out.discard()
 		return
 	}
 	c.state = broken

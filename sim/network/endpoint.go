@@ -11,8 +11,8 @@ type Endpoint struct {
 	node   *node
 	proc   *sim.Proc
 	accept func(env.Conn) env.Handler
-	conns  []*Conn
-	silent bool // it dies by a loss of power
+	conns  []*Conn // alive, or closed and not yet finished by the host
+	silent bool    // it dies by a loss of power
 
 	// Bytes that wait here to be sent, and that are on their way here or unread.
 	// Both change in other processes' events as well; the process is told of the
@@ -39,15 +39,26 @@ func (ep *Endpoint) account() {
 	}
 }
 
+// relieve is account for events of others: it never adds.
+func (ep *Endpoint) relieve() {
+	if ep.queued+ep.backlog < ep.accounted {
+		ep.account()
+	}
+}
+
 // died ends every connection of a dead incarnation. Unless the power is gone, its
-// host resets them.
+// host resets them, and finishes those that were closed in order.
 func (ep *Endpoint) died() {
 	n := ep.net
 	conns := ep.conns
 	ep.conns = nil
 	for _, c := range conns {
 		c.listed = false
-		c.out.senderDied()
+	}
+	for _, c := range conns {
+		if ep.silent || c.state != closed {
+			c.out.senderDied()
+		}
 		if c.peer == nil {
 			continue
 		}

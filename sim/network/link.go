@@ -93,6 +93,7 @@ type trip struct {
 	arrival sim.Time
 	lost    bool // for good
 	corrupt bool
+	flip    uint64 // a draw: which bit
 }
 
 // travel puts size bytes on the link, no sooner than at. Lost bytes are sent again
@@ -128,7 +129,7 @@ func (l *link) travelDegraded(at sim.Time, size int64, again bool) trip {
 			touched = true
 		}
 		if again && l.happens(f.Corrupt) {
-			t.corrupt, touched = true, true
+			t.corrupt, t.flip, touched = true, l.fates.Uint64(), true
 		}
 		for rto := l.rto(); l.happens(f.Loss); rto *= 2 {
 			touched = true

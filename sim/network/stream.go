@@ -30,7 +30,8 @@ type segment struct {
 	flying  bool // its event is to come, or it waits at the receiver for its turn
 	arrived bool // it waits there
 	corrupt bool
-	void    bool // its stream has given it up; only the event is left
+	flip    uint64 // if corrupt: which bit, modulo their number
+	void    bool   // its stream has given it up; only the event is left
 }
 
 // keepFrame is the largest frame buffer, in bytes, that a free segment keeps.
@@ -168,9 +169,10 @@ func (st *stream) depart(s *segment) bool {
 		return false
 	}
 	st.last = max(t.arrival, st.last+1)
-	s.flying, s.corrupt = true, s.corrupt || t.corrupt
+	s.flying, s.corrupt, s.flip = true, t.corrupt, t.flip
 	st.inflight += s.size
 	st.from.ep.queued -= s.size
+	st.from.ep.relieve()
 	to.backlog += s.size
 	to.proc.Schedule(st.last.Sub(now), "net.deliver", s.land)
 	return true
@@ -212,12 +214,16 @@ func (st *stream) deliver() {
 	}
 	st.inflight -= s.size
 	to.ep.backlog -= s.size
+	to.ep.relieve()
 	st.sequence++
 	n.sim.Note("net", to.id, s.digest(st.sequence))
 	st.askForAck()
 	if st.unsent != nil {
 		st.openAt = n.sim.Now().Add(to.out.link.base)
 		st.pump()
+	}
+	if s.kind == fin && st.from.state == closed {
+		st.from.unlist()
 	}
 	switch {
 	case to.state == closed || to.state == broken:
@@ -365,7 +371,11 @@ func (st *stream) goAstray() {
 
 func (st *stream) strayed() {
 	n, host := st.net, st.to.ep.node
-	if st.motion != stray || st.from.settled() {
+	if st.motion != stray {
+		return
+	}
+	if st.from.settled() {
+		st.discard()
 		return
 	}
 	st.link.refresh()
@@ -455,6 +465,10 @@ func (st *stream) clear() {
 		s = next
 	}
 	st.head, st.tail, st.unsent, st.inflight = nil, nil, nil, 0
+	st.from.ep.relieve()
+	if st.to != nil {
+		st.to.ep.relieve()
+	}
 }
 
 // discard ends the stream: nothing more will leave it.
@@ -462,4 +476,7 @@ func (st *stream) discard() {
 	st.clear()
 	st.motion, st.ghost = over, false
 	st.disarmTimeout()
+	if st.from.state == closed {
+		st.from.unlist()
+	}
 }
