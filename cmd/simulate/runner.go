@@ -19,7 +19,8 @@ type runner interface {
 	// Run makes one run. An error means that there is no result: a *usageError,
 	// or else an internal error.
 	Run(request) (*result, error)
-	// Catalog is what -list prints, beside the scenarios.
+	// Catalog is what -list prints. The section titled "scenarios" comes first and
+	// names those of Scenarios; other programs read it from -list -json.
 	Catalog() []section
 }
 
@@ -112,12 +113,15 @@ type event struct {
 
 // section is a part of the -list output.
 type section struct {
-	Title   string
-	Entries []entry
+	Title   string  `json:"title"`
+	Entries []entry `json:"entries"`
 }
 
 // entry is a name and what it is, in a few words.
-type entry struct{ Name, Doc string }
+type entry struct {
+	Name string `json:"name"`
+	Doc  string `json:"doc"`
+}
 
 // usageError is a mistake in what the run was given, which a person can mend.
 type usageError struct {

@@ -19,10 +19,10 @@
 //
 //	id: M11
 //	rule: only the current leaseholder mutates
-//	scenarios: leases, register
-//	checks: linearizable
-//	control: true            (only for controls)
-//	note: anything           (any number)
+//	scenarios: leases, register      (all: those that the binary lists)
+//	checks: linearizable             (expected to notice; none: any may)
+//	control: true                    (only for controls)
+//	note: anything                   (any number)
 //
 // Exit codes: 0 all as expected, 1 a mutant was not caught or a control flagged, 2
 // usage, or a patch that does not parse, apply or build.

@@ -64,6 +64,7 @@ func TestOutcomes(t *testing.T) {
 		{"not caught", change("A", swept, "Safe", "if seed == 31 { return false }"), 1, `^A .* NOT CAUGHT +- +- +>30 +30 `, ""},
 		{"stall", change("A", swept, "Live", "if seed == 9 { return false }"), 0, `caught +progress \(unexpected\) +9 +9 +9 `, ""},
 		{"two scenarios", change("A", "scenarios: calm, busy", "Safe", "if seed == 3 { return false }"), 0, `caught +linearizable +3 +3 +6 `, ""},
+		{"all scenarios", change("A", "scenarios: all", "Safe", "if seed == 4 { return false }"), 0, `caught +linearizable +4 +4 +8 `, ""},
 		{"control", change("A", swept+"\ncontrol: true", "Live", "if seed == 9 { return false }"), 0, `control ok +- +- +- +30 `, ""},
 		{"flagged control", change("A", swept+"\ncontrol: true", "Safe", "if seed == 9 { return false }"), 1, `FLAGGED +linearizable +9 `, "a check objects to what is safe"},
 		{"panic", change("A", swept, "Sane", `if seed == 2 { panic("mad") }`), 1, `NOT CAUGHT`, "1 runs ended without a verdict, the first is busy -seed 2, exit 1"},

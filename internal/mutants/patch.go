@@ -13,7 +13,7 @@ import (
 type Mutant struct {
 	File      string // where it was read from
 	ID, Rule  string
-	Scenarios []string // swept in turn, seed by seed
+	Scenarios []string // swept in turn, seed by seed; "all": those of the binary
 	Checks    []string // those expected to notice; empty: any
 	Control   bool     // removes no safety rule
 	Files     []FileDiff

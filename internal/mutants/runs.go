@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -80,6 +81,37 @@ func OpenRuns(bin Binary, dir, scratch string, timeout time.Duration) (*Runs, er
 
 // Close releases the file.
 func (r *Runs) Close() error { return r.log.Close() }
+
+// Scenarios lists what the names stand for: "all" is every scenario that the
+// binary names itself.
+func (r *Runs) Scenarios(names []string) ([]string, error) {
+	if !slices.Contains(names, "all") {
+		return names, nil
+	}
+	out, err := exec.Command(r.bin.Path, "-list", "-json").Output()
+	if err != nil {
+		return nil, fmt.Errorf("listing scenarios: %w", err)
+	}
+	var sections []struct {
+		Title   string
+		Entries []struct{ Name string }
+	}
+	if err := json.Unmarshal(out, &sections); err != nil {
+		return nil, fmt.Errorf("reading -list -json: %w", err)
+	}
+	var all []string
+	for _, s := range sections {
+		if s.Title == "scenarios" {
+			for _, e := range s.Entries {
+				all = append(all, e.Name)
+			}
+		}
+	}
+	if len(all) == 0 {
+		return nil, errors.New("this build holds no scenario")
+	}
+	return all, nil
+}
 
 // Run gives the outcome of one trial, from what is kept or by a run.
 func (r *Runs) Run(t Trial) (Outcome, error) {

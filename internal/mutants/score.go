@@ -107,8 +107,12 @@ func (l *Lab) measure(s *Score) error {
 		return err
 	}
 	defer runs.Close()
+	scenarios, err := runs.Scenarios(s.Scenarios)
+	if err != nil {
+		return err
+	}
 	for i := range l.Blocks {
-		b, err := SweepBlock(runs, s.Scenarios, uint64(1+i*l.Seeds), l.Seeds, l.Jobs, l.counts(s.Control))
+		b, err := SweepBlock(runs, scenarios, uint64(1+i*l.Seeds), l.Seeds, l.Jobs, l.counts(s.Control))
 		if err != nil {
 			return err
 		}

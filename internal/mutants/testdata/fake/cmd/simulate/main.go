@@ -15,7 +15,12 @@ func main() {
 	seed := flag.Int("seed", 0, "")
 	flag.Bool("json", false, "")
 	flag.String("out", "", "")
+	list := flag.Bool("list", false, "")
 	flag.Parse()
+	if *list {
+		fmt.Println(`[{"title": "scenarios", "entries": [{"name": "calm", "doc": ""}, {"name": "busy", "doc": ""}]}, {"title": "faults", "entries": []}]`)
+		return
+	}
 	if log := os.Getenv("FAKE_LOG"); log != "" {
 		f, err := os.OpenFile(log, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o666)
 		if err == nil {
