@@ -2,6 +2,7 @@ package nemesis
 
 import (
 	"fmt"
+	"math/bits"
 	"slices"
 	"strings"
 	"time"
@@ -83,7 +84,9 @@ func (b Budget) Share(from, to time.Duration) int64 {
 			lost += max(0, min(p.To, to)-max(p.From, from))
 		}
 	}
-	return int64((to - from - lost) * 1000 / ((to - from) / 1000))
+	hi, lo := bits.Mul64(uint64(to-from-lost), 1_000_000)
+	share, _ := bits.Div64(hi, lo, uint64(to-from))
+	return int64(share)
 }
 
 // Spread lists every set of n nodes that a placement may give a range which

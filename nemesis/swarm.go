@@ -31,6 +31,9 @@ type Bounds struct {
 	Lease, Election time.Duration
 	// Probes are the rare points at which faults may be asked for.
 	Probes []env.Probe
+	// Given, if not nil, are faults that happen in any case, and may break bounds:
+	// the plan holds them, and whatever is drawn keeps the bounds beside them.
+	Given *Plan
 
 	Model Model
 }
@@ -41,6 +44,9 @@ type Bounds struct {
 func Swarm(rng *rand.Rand, b Bounds) *Plan {
 	b.Strength = min(max(b.Strength, 1), 5)
 	g := &swarm{Rand: rng, Bounds: b, plan: &Plan{}}
+	if b.Given != nil {
+		g.plan.Faults = slices.Clone(b.Given.Faults)
+	}
 	if b.To <= b.From || len(b.Model.Topology.Nodes) == 0 {
 		return g.plan
 	}

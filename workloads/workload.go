@@ -78,6 +78,7 @@ type Params struct {
 	// spread over all slots.
 	Keys, Counters int
 	// Hot is how many registers, and counters, draw HotPercent of the operations.
+	// Below 0: none.
 	Hot, HotPercent int
 	// Think is the mean time from an answer to the next request, exponentially
 	// spread. Negative: none, a closed loop.
@@ -132,7 +133,7 @@ func (p Params) Validate() error {
 		return fmt.Errorf("slots = %d: say 1 to 99, one for each range", p.Slots)
 	case p.Keys < 1 || p.Keys > 999 || p.Counters < 1 || p.Counters > 999:
 		return fmt.Errorf("keys = %d and counters = %d: say 1 to 999 of each", p.Keys, p.Counters)
-	case p.Hot < 0 || p.Hot > p.Keys || p.HotPercent < 0 || p.HotPercent > 100:
+	case p.Hot > p.Keys || p.HotPercent < 0 || p.HotPercent > 100:
 		return fmt.Errorf("hot = %d with %d percent: say at most %d keys, and 0 to 100", p.Hot, p.HotPercent, p.Keys)
 	case min(m.Read, m.Write, m.CAS, m.Delete, m.Scan, m.Reverse, m.Batch, m.Past) < 0,
 		min(p.Registers, p.Increments, p.Sets) < 0:

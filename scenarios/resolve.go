@@ -1,0 +1,266 @@
+package scenarios
+
+import (
+	"cmp"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"simulacrum/nemesis"
+	"simulacrum/sim/env"
+	"simulacrum/workloads"
+)
+
+// Resolved is a run with every draw made.
+type Resolved struct {
+	Scenario *Scenario
+	Seed     uint64
+
+	Topology nemesis.Topology
+	Ranges   int
+	Replicas int
+	Params   workloads.Params // of the workload Scenario.Workload.Name
+
+	MaxOffset time.Duration
+	Offsets   []time.Duration // of the nodes' clocks, in the topology's order
+	// Knobs are the values that differ from the defaults, sorted by name.
+	Knobs []KnobValue
+	// Decode says that messages are delivered as decoded copies.
+	Decode bool
+
+	Plan   *nemesis.Plan
+	Budget nemesis.Budget
+
+	Duration time.Duration // clients work so long; faults heal at Healed
+	Healed   time.Duration
+	Settle   time.Duration // the final reads may take so long
+	// Liveness is the scenario's bound, widened by what drawn knobs slow down.
+	Liveness time.Duration
+	// Lease and Election are the durations in force.
+	Lease, Election time.Duration
+}
+
+// KnobValue is a knob that was set or drawn.
+type KnobValue struct {
+	Name  string
+	Value int64
+}
+
+// stream is the named stream of a seed. Streams are independent, so that a draw
+// added to one shifts no other.
+func stream(seed uint64, name string) *rand.Rand {
+	h := fnv.New64a()
+	h.Write([]byte("scenario/" + name))
+	return rand.New(rand.NewPCG(seed, h.Sum64()))
+}
+
+// places deals nodes n1.. and clients c1.. to the zones.
+func (s *Scenario) places() nemesis.Topology {
+	var t nemesis.Topology
+	for _, r := range s.Topology.Regions {
+		for _, z := range r.Zones {
+			for range r.Nodes {
+				t.Nodes = append(t.Nodes, nemesis.Place{Name: fmt.Sprintf("n%d", len(t.Nodes)+1), Region: r.Name, Zone: z})
+			}
+		}
+		for i := range r.Clients {
+			t.Clients = append(t.Clients, nemesis.Place{Name: fmt.Sprintf("c%d", len(t.Clients)+1), Region: r.Name, Zone: r.Zones[i%len(r.Zones)]})
+		}
+	}
+	return t
+}
+
+// explicit is the plan that happens whatever the seed. It has been validated.
+func (s *Scenario) explicit() *nemesis.Plan {
+	p, err := nemesis.ParsePlan(strings.Join(s.Faults.Plan, "\n"))
+	if err != nil {
+		panic("scenarios: a plan that was validated does not parse: " + err.Error())
+	}
+	return p
+}
+
+// graceAfterQuorum is what a system is given to recover when a quorum returns: two
+// lease durations, for a lease and the election before it.
+const graceAfterQuorum = 12 * time.Second
+
+// model is what budgets are reckoned against before anything is drawn. Any range
+// may lie anywhere that spreads its copies best.
+func (s *Scenario) model() nemesis.Model {
+	topo := s.places()
+	m := nemesis.Model{Topology: topo, Groups: nemesis.Spread(topo, s.Topology.Replicas), MaxOffset: time.Duration(s.Clocks.MaxOffset),
+		End: time.Duration(s.Faults.To), Grace: graceAfterQuorum}
+	for _, d := range s.Clocks.Offsets {
+		m.Offsets = append(m.Offsets, time.Duration(d))
+	}
+	return m
+}
+
+// Resolve makes every draw of a run. knobs and probes are those of all rooms; the
+// error names a knob that the scenario sets and no room has, or a value beyond
+// its bounds.
+func (s *Scenario) Resolve(seed uint64, knobs []*env.Knob, probes []env.Probe) (*Resolved, error) {
+	r := &Resolved{Scenario: s, Seed: seed, Topology: s.places(), Ranges: s.Topology.Ranges, Replicas: s.Topology.Replicas, Params: s.Params(),
+		MaxOffset: time.Duration(s.Clocks.MaxOffset), Duration: time.Duration(s.Duration), Healed: time.Duration(s.Faults.To),
+		Settle: time.Duration(s.Settle), Liveness: time.Duration(s.Checks.Liveness),
+		Decode: s.Network.Decode || stream(seed, "decode").IntN(4) == 0}
+	if err := r.drawKnobs(knobs); err != nil {
+		return nil, err
+	}
+	r.drawOffsets()
+	r.slowness(knobs)
+	r.drawPlan(probes)
+	return r, nil
+}
+
+// drawOffsets sets the clocks before any fault: most anywhere in the spread, some
+// at its ends, where bugs are.
+func (r *Resolved) drawOffsets() {
+	for _, d := range r.Scenario.Clocks.Offsets {
+		r.Offsets = append(r.Offsets, time.Duration(d))
+	}
+	if len(r.Offsets) > 0 {
+		return
+	}
+	rng := stream(r.Seed, "offsets")
+	half := int64(r.MaxOffset) / 1000 * int64(r.Scenario.Clocks.Spread) / 1000 / 2
+	for range r.Topology.Nodes {
+		d := half
+		switch rng.IntN(4) {
+		case 0:
+			d = -half
+		case 1:
+		default:
+			d = rng.Int64N(2*half+1) - half
+		}
+		r.Offsets = append(r.Offsets, time.Duration(d).Truncate(time.Microsecond))
+	}
+}
+
+// drawKnobs sets what the scenario sets and, if it says so, draws the others.
+func (r *Resolved) drawKnobs(knobs []*env.Knob) error {
+	set := r.Scenario.Knobs.Set
+	names := make([]string, 0, len(set))
+	for name := range set {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		i := slices.IndexFunc(knobs, func(k *env.Knob) bool { return k.Name == name })
+		if i < 0 {
+			return fmt.Errorf("scenario %s sets the knob %q, which no room has: look among those that -knobs lists", r.Scenario.Name, name)
+		}
+		if v := set[name]; v < knobs[i].Min || v > knobs[i].Max {
+			return fmt.Errorf("scenario %s sets the knob %s to %d: it goes from %d to %d", r.Scenario.Name, name, v, knobs[i].Min, knobs[i].Max)
+		}
+		r.Knobs = append(r.Knobs, KnobValue{name, set[name]})
+	}
+	for _, k := range knobs {
+		if _, fixed := set[k.Name]; fixed || !r.Scenario.Knobs.Perturb {
+			continue
+		}
+		if v := draw(stream(r.Seed, "knob/"+k.Name), k); v != k.Default {
+			r.Knobs = append(r.Knobs, KnobValue{k.Name, v})
+		}
+	}
+	slices.SortFunc(r.Knobs, func(a, b KnobValue) int { return cmp.Compare(a.Name, b.Name) })
+	return nil
+}
+
+// draw draws a knob's value: its default in two of five runs, else something near,
+// anywhere (evenly by its number of digits), or an extreme.
+func draw(rng *rand.Rand, k *env.Knob) int64 {
+	v := k.Default
+	switch rng.IntN(10) {
+	case 0, 1, 2, 3:
+	case 4, 5, 6:
+		v = k.Default/2 + rng.Int64N(max(1, k.Default+k.Default/2))
+	case 7, 8:
+		v = k.Min + rng.Int64N(max(1, k.Max-k.Min+1))>>rng.IntN(20)
+	default:
+		v = []int64{k.Min, k.Max}[rng.IntN(2)]
+	}
+	return min(max(v, k.Min), k.Max)
+}
+
+// Knob is the value in force, or def if it was neither set nor drawn.
+func (r *Resolved) Knob(name string, def int64) int64 {
+	for _, k := range r.Knobs {
+		if k.Name == name {
+			return k.Value
+		}
+	}
+	return def
+}
+
+// slowness reads from the knobs how long leases and elections last, and widens the
+// bounds of liveness by what they are longer than usual. A system without these
+// knobs is taken to have the usual durations.
+func (r *Resolved) slowness(knobs []*env.Knob) {
+	value := func(name string, usual int64) int64 {
+		if i := slices.IndexFunc(knobs, func(k *env.Knob) bool { return k.Name == name }); i >= 0 {
+			usual = knobs[i].Default
+		}
+		return r.Knob(name, usual)
+	}
+	const lease, election = 6 * time.Second, 2 * time.Second
+	r.Lease = time.Duration(value("lease.duration", int64(lease)))
+	r.Election = time.Duration(value("raft.tick", int64(500*time.Millisecond)) * value("raft.election.ticks", 4))
+	more := 2*max(0, r.Lease-lease) + 4*max(0, r.Election-election)
+	r.Liveness += more
+	r.Settle += more
+	// Clients go on until liveness has been judged.
+	r.Duration = max(r.Duration, r.Healed+r.Liveness)
+}
+
+// drawPlan joins the scenario's own faults with those that the seed draws.
+func (r *Resolved) drawPlan(probes []env.Probe) {
+	f := r.Scenario.Faults
+	r.Plan = r.Scenario.explicit()
+	m := r.Scenario.model()
+	m.Offsets = r.Offsets
+	m.Grace = max(m.Grace, 2*r.Lease)
+	b := nemesis.Bounds{From: time.Duration(f.From), To: time.Duration(f.To), Strength: f.Strength, MaxDown: f.MaxDown, MaxActive: f.MaxActive,
+		MinAvailable: int64(f.MinAvailable), BeyondMaxOffset: f.Beyond, Lease: r.Lease, Election: r.Election, Model: m, Given: r.Plan}
+	if f.Expect == "available" {
+		b.MinAvailable = 1_000_000
+	} else if f.Probes {
+		b.Probes = probes // whose faults come at unknown times, and can take any quorum away
+	}
+	for _, name := range f.Families {
+		if family, err := nemesis.ParseFamily(name); err == nil {
+			b.Families = append(b.Families, family)
+		}
+	}
+	r.Plan = nemesis.Swarm(stream(r.Seed, "faults"), b)
+	r.Budget = r.Plan.Budget(m)
+}
+
+// Model is what the plan's budget, and that of what really happened, is reckoned
+// against.
+func (r *Resolved) Model() nemesis.Model {
+	m := r.Scenario.model()
+	m.Offsets, m.Grace = r.Offsets, max(m.Grace, 2*r.Lease)
+	return m
+}
+
+// Pin is a scenario in which nothing is left to draw but what the simulator itself
+// draws: with the same seed it gives the same run.
+func (r *Resolved) Pin() *Scenario {
+	s := *r.Scenario
+	s.Faults.Families, s.Faults.Plan = []string{}, []string{}
+	for _, f := range r.Plan.Faults {
+		s.Faults.Plan = append(s.Faults.Plan, f.String())
+	}
+	s.Clocks.Offsets = nil
+	for _, d := range r.Offsets {
+		s.Clocks.Offsets = append(s.Clocks.Offsets, Duration(d))
+	}
+	s.Knobs = Knobs{Set: map[string]int64{}}
+	for _, k := range r.Knobs {
+		s.Knobs.Set[k.Name] = k.Value
+	}
+	return &s
+}
