@@ -55,9 +55,9 @@ type Workload struct {
 	HotPercent int      `toml:"hot-percent"`           // of the operations go to hot keys
 	Think      Duration `toml:"think"`                 // mean pause after an answer; "0s": none, a closed loop
 	Mix        Mix      `toml:"mix"`                   // weights of operations on registers
-	Registers  int      `toml:"registers"`    // weights of the parts of "mixed"
-	Increments int      `toml:"increments"`   //
-	Sets       int      `toml:"sets"`         //
+	Registers  int      `toml:"registers"`             // weights of the parts of "mixed"
+	Increments int      `toml:"increments"`            //
+	Sets       int      `toml:"sets"`                  //
 	Timeout    Duration `toml:"client-timeout"`        // of a client for one request
 	Reconnect  bool     `toml:"reconnect-after-error"` // a client goes to another gateway after an error
 }
