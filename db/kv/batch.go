@@ -85,11 +85,15 @@ func (ba *BatchRequest) Admin() bool {
 	return len(ba.Requests) > 0 && ba.Requests[0].Method().Admin()
 }
 
-// Span covers all requests. If they are one point, it is that point.
+// Span covers all requests, by the keys that they are addressed by. If that is one
+// point, it is that point.
 func (ba *BatchRequest) Span() keys.Span {
 	var all keys.Span
 	for i, r := range ba.Requests {
 		s := r.Span()
+		if k, ok := keys.Addr(s.Key); ok && s.IsPoint() {
+			s.Key = k
+		}
 		if i == 0 {
 			all = s
 			continue

@@ -1,0 +1,319 @@
+package kvclient
+
+import (
+	"math/rand/v2"
+	"sort"
+	"time"
+
+	"simulacrum/db/keys"
+	"simulacrum/db/kv"
+	"simulacrum/db/rpc"
+	"simulacrum/sim/env"
+)
+
+// Config says where a Router is.
+type Config struct {
+	Self kv.NodeID
+	// FirstRange is the descriptor of the range that holds meta1 and meta2, as far
+	// as it is known: at boot from the cluster's configuration. The Router finds out
+	// about changes from those whom it asks. Both metas stay in that one range.
+	FirstRange func() *kv.RangeDescriptor
+}
+
+// Router is a kv.Sender that delivers batches to leaseholders. See the package
+// comment.
+type Router struct {
+	p       env.Process
+	tr      Transport
+	cfg     Config
+	rand    *rand.Rand
+	cache   cache
+	flights map[string]*env.Promise[struct{}] // lookups in progress, by meta key
+
+	first     *entry              // see firstRange
+	firstSeen *kv.RangeDescriptor // the newest of those evicted
+}
+
+// NewRouter returns a Router with an empty cache.
+func NewRouter(p env.Process, tr Transport, cfg Config) *Router {
+	return &Router{p: p, tr: tr, cfg: cfg, rand: p.Rand("kvclient.backoff"), flights: make(map[string]*env.Promise[struct{}])}
+}
+
+// op is one batch on its way to one range.
+type op struct {
+	r        *Router
+	t        env.Task
+	ba       *kv.BatchRequest
+	span     keys.Span
+	below    bool          // look the range up by the keys below span.EndKey
+	safe     bool          // only reads: may be sent again whatever became of it
+	deadline time.Duration // by Mono
+	backoff  backoff
+	last     *kv.Error // why it was refused last
+}
+
+func (r *Router) newOp(t env.Task, ba *kv.BatchRequest, deadline time.Duration) *op {
+	return &op{r: r, t: t, ba: ba, span: ba.Span(), safe: ba.ReadsOnly(), deadline: deadline, backoff: newBackoff(r.p, r.rand)}
+}
+
+// Send implements kv.Sender.
+func (r *Router) Send(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
+	if err := ba.Validate(); err != nil {
+		return kv.ErrorResponse(err)
+	}
+	o := r.newOp(t, ba, deadlineOf(r.p, t, ba.Deadline))
+	br, crosses := o.send()
+	switch {
+	case !crosses:
+		return br
+	case !o.safe:
+		return kv.ErrorResponse(kv.Errorf(kv.BatchCrossesRanges, "%s", o.span))
+	}
+	r.p.Probe(ProbeCrossed)
+	return r.sendParts(t, ba, o.deadline)
+}
+
+// send delivers the batch to the range that holds its span. crosses says that there
+// is no such range; then nothing was sent.
+func (o *op) send() (br *kv.BatchResponse, crosses bool) {
+	r := o.r
+	looked := false // the present entry comes from a lookup made for this batch
+	for {
+		if err := o.expired(); err != nil {
+			return kv.ErrorResponse(err), false
+		}
+		e, fresh, err := o.lookup()
+		if err != nil {
+			return kv.ErrorResponse(err), false
+		}
+		looked = looked || fresh
+		if !e.desc.ContainsSpan(o.span) {
+			if o.safe || looked {
+				return nil, true
+			}
+			// The ranges may have merged since: do not refuse by hearsay.
+			r.evict(e)
+			continue
+		}
+		br, again := o.sendToReplicas(e)
+		if !again {
+			return br, false
+		}
+		if now := o.cached(); now != nil && now != e {
+			continue // something else is known now: no reason to wait
+		}
+		r.p.Probe(ProbeExhausted)
+		r.evict(e)
+		looked = false
+		if err := o.pause(); err != nil {
+			return kv.ErrorResponse(err), false
+		}
+	}
+}
+
+// expired returns a definite error once the time is up: no attempt is under way
+// whose outcome is unknown.
+func (o *op) expired() *kv.Error {
+	if err := o.t.Err(); err != nil {
+		return o.timeout(err)
+	}
+	if o.r.p.Mono() >= o.deadline {
+		return o.timeout(env.ErrDeadline)
+	}
+	return nil
+}
+
+func (o *op) timeout(err error) *kv.Error {
+	e := kv.Errorf(kv.Timeout, "%v", err)
+	e.Cause = o.last
+	return e
+}
+
+func (o *op) pause() *kv.Error {
+	if err := o.backoff.pause(o.t, o.r.p, o.deadline); err != nil {
+		return o.timeout(err)
+	}
+	return nil
+}
+
+// sendToReplicas asks one replica after the other, and first whoever is said to
+// hold the lease. again says that all refused, or that the descriptor is stale.
+func (o *op) sendToReplicas(e *entry) (br *kv.BatchResponse, again bool) {
+	r := o.r
+	asked := make(map[kv.ReplicaID]int, len(e.desc.Replicas))
+	// A replica may be asked twice, since it may be told of its lease late. That
+	// also ends the game of two that send us to each other.
+	const enough = 2
+	for {
+		target, ok := r.choose(e, asked, enough)
+		if !ok {
+			return nil, true
+		}
+		asked[target.ReplicaID]++
+		if err := o.expired(); err != nil {
+			return kv.ErrorResponse(err), false
+		}
+		br, err := o.attempt(e, target)
+		if err != nil {
+			if o.unknown(err) {
+				r.p.Probe(ProbeAmbiguous)
+				cause := kv.Errorf(kv.NodeUnavailable, "%v", err)
+				return kv.ErrorResponse(kv.AmbiguousError(cause, "no answer from n%d", target.NodeID)), false
+			}
+			o.last = kv.Errorf(kv.NodeUnavailable, "%v", err)
+			e.doubt(target)
+			asked[target.ReplicaID] = enough
+			continue
+		}
+		if br.Err == nil {
+			o.learn(e, target, br)
+			return br, false
+		}
+		stale, next := o.refused(e, target, br.Err, asked)
+		if !next {
+			return br, false
+		}
+		if stale {
+			return nil, true
+		}
+	}
+}
+
+// attempt sends the batch once.
+func (o *op) attempt(e *entry, target kv.ReplicaDescriptor) (*kv.BatchResponse, error) {
+	r := o.r
+	left := o.deadline - r.p.Mono()
+	if o.safe {
+		left = min(left, env.Duration(r.p, knobReadAttempt))
+	}
+	ba := *o.ba
+	ba.RangeID = e.desc.RangeID
+	ba.Deadline = max(answerIn(left), 1)
+	if ba.Gateway == 0 {
+		ba.Gateway = r.cfg.Self
+	}
+	br, err := r.tr.Send(o.t, target.NodeID, &ba, left)
+	if err == nil && br.Err == nil {
+		if err := kv.CheckResponse(&ba, br); err != nil {
+			return nil, err // not an *rpc.Error: unknown
+		}
+	}
+	if err == nil && br.Err != nil && br.Err.Ambiguous() {
+		// The replica itself does not know. For a batch that does not only read, that
+		// is the result; the response says why.
+		if !o.safe {
+			return br, nil
+		}
+		return nil, br.Err
+	}
+	return br, err
+}
+
+// unknown reports that the failed attempt may have had an effect. If so no further
+// one may be made, and no later answer could be told from an answer to this one.
+func (o *op) unknown(err error) bool {
+	if !rpc.MaybeSent(err) {
+		return false
+	}
+	if o.safe {
+		o.r.p.Probe(ProbeReadRetried)
+		return false
+	}
+	return true
+}
+
+// refused takes in what a replica's error says. next says that the batch may be
+// sent again, because the error means that it was not executed there; stale, that
+// the descriptor is of no use any more.
+func (o *op) refused(e *entry, target kv.ReplicaDescriptor, err *kv.Error, asked map[kv.ReplicaID]int) (stale, next bool) {
+	r := o.r
+	if !err.Refused() {
+		return false, false
+	}
+	o.last = err
+	newer := false
+	for _, d := range err.Descs {
+		newer = r.cache.insert(d) || newer
+	}
+	if now := o.cached(); newer && now != e {
+		r.p.Probe(ProbeStale)
+		if now != nil {
+			now.learn(err.Lease)
+		}
+		return true, true
+	}
+	switch err.Kind {
+	case kv.RangeKeyMismatch:
+		// With no better descriptor to go by, meta2 has to be asked, and may not know
+		// yet either: send pauses.
+		r.p.Probe(ProbeStale)
+		return true, true
+	case kv.RangeNotFound:
+		e.doubt(target)
+		asked[target.ReplicaID] = 1 << 20 // not again in this round
+	case kv.NodeUnavailable:
+		e.doubt(target)
+		asked[target.ReplicaID] = 1 << 20
+	case kv.NotLeaseholder:
+		e.doubt(target)
+		if e.learn(err.Lease) && e.holder != target.ReplicaID {
+			r.p.Probe(ProbeRedirected)
+		}
+	}
+	return false, true
+}
+
+// doubt has somebody else asked first, because target would not or could not serve.
+func (e *entry) doubt(target kv.ReplicaDescriptor) {
+	if e.holder == target.ReplicaID {
+		e.holder = 0
+	}
+}
+
+// learn takes in the hints that come with an answer. Whoever answered without one
+// holds the lease.
+func (o *op) learn(e *entry, target kv.ReplicaDescriptor, br *kv.BatchResponse) {
+	if o.r.cache.insert(br.Desc) {
+		if e = o.cached(); e == nil {
+			return
+		}
+	}
+	if br.Lease != nil {
+		e.learn(br.Lease)
+	} else if _, ok := e.desc.ReplicaByID(target.ReplicaID); ok {
+		e.holder = target.ReplicaID
+	}
+}
+
+// choose is whom to ask next: the leaseholder, and then of those who were asked
+// least the nearest. Learners are not asked.
+func (r *Router) choose(e *entry, asked map[kv.ReplicaID]int, enough int) (kv.ReplicaDescriptor, bool) {
+	var best kv.ReplicaDescriptor
+	var bestDistance time.Duration
+	found := false
+	for _, d := range e.desc.Replicas {
+		if d.Type == kv.Learner || d.Type == kv.NonVoter || asked[d.ReplicaID] >= enough {
+			continue
+		}
+		if d.ReplicaID == e.holder {
+			return d, true
+		}
+		if asked[d.ReplicaID] > 0 {
+			continue // a second time only if it is said to hold the lease
+		}
+		if distance := r.tr.Distance(d.NodeID); !found || distance < bestDistance {
+			best, bestDistance, found = d, distance, true
+		}
+	}
+	return best, found
+}
+
+// Cached lists the ranges that the Router knows of, by key, for people and tests.
+func (r *Router) Cached() []*kv.RangeDescriptor {
+	descs := make([]*kv.RangeDescriptor, len(r.cache.entries))
+	for i, e := range r.cache.entries {
+		descs[i] = e.desc
+	}
+	sort.SliceStable(descs, func(i, j int) bool { return descs[i].StartKey.Less(descs[j].StartKey) })
+	return descs
+}
