@@ -1,0 +1,66 @@
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"simulacrum/checker"
+	"simulacrum/checker/history"
+)
+
+// Write makes the directory and writes the report into it, replacing files of an
+// earlier one.
+func (r *Report) Write(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	results, err := checker.ResultsJSON(r.Verdicts)
+	if err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	h := r.History
+	if h == nil {
+		h = &history.History{}
+	}
+	put := func(name string, write func(io.Writer) error) {
+		if err != nil {
+			return
+		}
+		var f *os.File
+		if f, err = os.Create(filepath.Join(dir, name)); err != nil {
+			return
+		}
+		if err = write(f); err != nil {
+			f.Close()
+			return
+		}
+		err = f.Close()
+	}
+	bytesOf := func(b []byte) func(io.Writer) error {
+		return func(w io.Writer) error {
+			_, err := w.Write(b)
+			return err
+		}
+	}
+	put("history.jsonl", func(w io.Writer) error { return history.WriteJSONL(w, h) })
+	put("results.json", bytesOf(append(results, '\n')))
+	put("plan.txt", bytesOf([]byte(r.Plan)))
+	if r.Trace != nil {
+		put("trace.txt", bytesOf(r.Trace))
+	}
+	if r.Porcupine != nil {
+		put("porcupine.html", bytesOf(r.Porcupine))
+	}
+	var page bytes.Buffer
+	if err == nil {
+		err = r.HTML(&page)
+	}
+	put("index.html", bytesOf(page.Bytes()))
+	if err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	return nil
+}
