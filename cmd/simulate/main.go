@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 )
@@ -85,10 +86,14 @@ func (a *app) resolve(o *options) error {
 	}
 	var all []string
 	for _, s := range o.scenarios {
+		chosen := []string{s}
 		if s == "all" {
-			all = append(all, names...)
-		} else {
-			all = append(all, s)
+			chosen = names
+		}
+		for _, s := range chosen {
+			if !slices.Contains(all, s) {
+				all = append(all, s)
+			}
 		}
 	}
 	o.scenarios = all

@@ -32,7 +32,7 @@ type summary struct {
 type tally struct {
 	Scenario string                `json:"scenario"`
 	Runs     int                   `json:"runs"`
-	ByExit   [exitVacuous + 1]int  `json:"by_exit"`
+	Outcomes map[string]int        `json:"outcomes"` // none of those that did not occur
 	Events   uint64                `json:"events"`
 	Virtual  int64                 `json:"virtual_ns"`
 	Wall     int64                 `json:"wall_ns"` // of the runs, one after another
@@ -81,11 +81,11 @@ func (s *sweeping) rank(scenario string) int { return slices.Index(s.opts.scenar
 // add counts a run; runs come grouped by scenario.
 func (sum *summary) add(r *result) {
 	if n := len(sum.Scenarios); n == 0 || sum.Scenarios[n-1].Scenario != r.Scenario {
-		sum.Scenarios = append(sum.Scenarios, tally{Scenario: r.Scenario, Blame: map[string]blameCount{}})
+		sum.Scenarios = append(sum.Scenarios, tally{Scenario: r.Scenario, Outcomes: map[string]int{}, Blame: map[string]blameCount{}})
 	}
 	t := &sum.Scenarios[len(sum.Scenarios)-1]
 	t.Runs++
-	t.ByExit[r.Exit]++
+	t.Outcomes[outcomes[r.Exit]]++
 	t.Events += r.Events
 	t.Virtual += r.Virtual
 	t.Wall += r.Wall
@@ -159,7 +159,7 @@ func printTallies(w io.Writer, tallies []tally) {
 	for _, c := range tallies {
 		fmt.Fprintf(t, "%s\t%d", c.Scenario, c.Runs)
 		for _, code := range columns {
-			fmt.Fprintf(t, "\t%d", c.ByExit[code])
+			fmt.Fprintf(t, "\t%d", c.Outcomes[outcomes[code]])
 		}
 		fmt.Fprintln(t)
 	}

@@ -14,6 +14,7 @@ import (
 //	s = append(s, pure)      and s is sorted later in the same function
 //	n++  n += pure           integers only, also -= |= &= ^= and max/min
 //	m[k] = pure              k is the loop's key, so that each key is written once
+//	v.field = pure           v is the loop's value, taken to belong to one key alone
 //	m[pure] = constant       a set; whoever comes last writes the same
 //	x = constant             whoever comes last writes the same
 //	delete(m, pure)
@@ -104,6 +105,7 @@ type body struct {
 	decl            ast.Node
 	loop            *ast.RangeStmt
 	key             *ast.Ident
+	nested          int // loops inside that are being judged
 	leaves, effects bool
 	returned        string
 	problem         string
@@ -124,11 +126,18 @@ func (b *body) block(list []ast.Stmt) {
 	}
 }
 
+// inner judges the body of a loop inside, whose break does not leave this one.
+func (b *body) inner(body *ast.BlockStmt) {
+	b.nested++
+	b.block(body.List)
+	b.nested--
+}
+
 // answers reports whether the block is "x = constant; break": a way out that says
 // the same whichever element it came to first.
 func (b *body) answers(list []ast.Stmt) bool {
 	last := len(list) - 1
-	if last < 1 {
+	if last < 1 || b.nested > 0 {
 		return false
 	}
 	if out, ok := list[last].(*ast.BranchStmt); !ok || out.Tok != token.BREAK || out.Label != nil {
@@ -171,16 +180,16 @@ func (b *body) stmt(s ast.Stmt) {
 			b.pure(s.Cond)
 		}
 		b.stmt(s.Post)
-		b.block(s.Body.List)
+		b.inner(s.Body)
 	case *ast.RangeStmt:
 		b.pure(s.X)
-		b.block(s.Body.List)
+		b.inner(s.Body)
 	case *ast.IncDecStmt:
 		b.integer(s.X)
 	case *ast.AssignStmt:
 		b.assign(s)
 	case *ast.BranchStmt:
-		if s.Tok == token.BREAK || s.Tok == token.GOTO {
+		if s.Tok == token.GOTO || s.Label != nil || s.Tok == token.BREAK && b.nested == 0 {
 			b.leaveAs(s.Tok.String())
 		}
 	case *ast.ReturnStmt:
@@ -259,7 +268,7 @@ func (b *body) store(left, right ast.Expr, define bool) {
 	b.pure(right)
 	switch {
 	case define || blank(left):
-	case b.perKey(left), b.constant(right):
+	case b.perKey(left), b.ofElement(left), b.constant(right):
 		b.effects = true
 	default:
 		b.fail("it assigns to a variable that outlives the element")
@@ -274,6 +283,26 @@ func (b *body) perKey(e ast.Expr) bool {
 	}
 	id, ok := index.Index.(*ast.Ident)
 	return ok && b.object(id) != nil && b.object(id) == b.object(b.key)
+}
+
+// ofElement reports whether e is a field or element of the loop's own value, which
+// is taken to belong to one key alone.
+func (b *body) ofElement(e ast.Expr) bool {
+	for {
+		switch x := ast.Unparen(e).(type) {
+		case *ast.SelectorExpr:
+			e = x.X
+		case *ast.IndexExpr:
+			e = x.X
+		case *ast.StarExpr:
+			e = x.X
+		case *ast.Ident:
+			value, ok := b.loop.Value.(*ast.Ident)
+			return ok && b.object(x) != nil && b.object(x) == b.object(value)
+		default:
+			return false
+		}
+	}
 }
 
 func (b *body) object(id *ast.Ident) types.Object { return b.pass.TypesInfo.ObjectOf(id) }
@@ -347,11 +376,21 @@ func (b *body) sortedLater(e ast.Expr) bool {
 			return true
 		}
 		for _, arg := range call.Args {
-			if strings.Contains(types.ExprString(arg), want) {
-				found = true
-			}
+			found = found || mentions(arg, want)
 		}
 		if sel, ok := call.Fun.(*ast.SelectorExpr); ok && types.ExprString(sel.X) == want {
+			found = true
+		}
+		return !found
+	})
+	return found
+}
+
+// mentions reports whether an expression, or one inside it, reads as want.
+func mentions(e ast.Expr, want string) bool {
+	found := false
+	ast.Inspect(e, func(n ast.Node) bool {
+		if inner, ok := n.(ast.Expr); ok && types.ExprString(inner) == want {
 			found = true
 		}
 		return !found

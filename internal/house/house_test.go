@@ -194,6 +194,7 @@ func TestImportRules(t *testing.T) {
 		{"workloads", ours + "checker/history", true},
 		{"workloads", ours + "db/kv", false},
 		{"cluster", ours + "db/server", true},
+		{"cluster", ours + "nemesis", true},
 		{"cluster", ours + "scenarios", false},
 		{"scenarios", ours + "cluster", true},
 		{"scenarios", ours + "internal/mutants", false},

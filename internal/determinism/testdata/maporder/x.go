@@ -62,6 +62,17 @@ func accepted(m map[string]int, set map[string]bool) (bool, int) {
 			return true, 0
 		}
 	}
+	for _, v := range m { // a break that leaves the inner loop alone
+		for i := 0; i < v; i++ {
+			if i == 3 {
+				break
+			}
+			n++
+		}
+	}
+	for _, s := range map[int]*sender{} {
+		s.out = s.out[:0]
+	}
 	for _, k := range slices.Sorted(maps.Keys(m)) {
 		_ = k
 	}
@@ -73,9 +84,15 @@ func reported(m map[string]int, s *sender, f map[string]float64) (string, float6
 		s.send(v)
 	}
 	var keys []string
-	for k := range m { // want "it appends to keys, which is not sorted afterwards"
-		keys = append(keys, k)
+	var unsorted []string
+	for k := range m { // want "it appends to unsorted, which is not sorted afterwards"
+		unsorted = append(unsorted, k)
 	}
+	var keysOfAll []string
+	for k := range m { // want "it appends to keysOfAll, which is not sorted"
+		keysOfAll = append(keysOfAll, k)
+	}
+	sort.Strings(keys)
 	last := ""
 	for k := range m { // want "it assigns to a variable that outlives the element"
 		last = k
