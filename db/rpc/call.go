@@ -91,6 +91,7 @@ func (n *Node) Call(t env.Task, to string, k *Kind, m env.Message, timeout time.
 	f.id = call.id
 	if c == nil {
 		call.sent = true
+		n.e.Charge(env.ClassMessage, 1)
 		n.admit(nil, f)
 	} else {
 		c.push(call)

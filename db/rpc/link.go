@@ -93,10 +93,9 @@ func (c *conn) send(f *frame) error {
 	return nil
 }
 
-// transmit puts the clock's reading on f and sends it.
+// transmit puts the clock's reading on f and sends it. The network charges the work.
 func (n *Node) transmit(to env.Conn, f *frame) error {
 	f.clock = n.clock.Now()
-	n.e.Charge(env.ClassMessage, 1)
 	return to.Send(f)
 }
 
@@ -110,7 +109,6 @@ func (c *conn) Receive(_ env.Conn, m env.Message) {
 	if c.over || !ok {
 		return
 	}
-	n.e.Charge(env.ClassMessage, 1)
 	if err := n.ratchet(f); err != nil {
 		c.close(err)
 		return

@@ -25,7 +25,6 @@ func (s *server) Receive(c env.Conn, m env.Message) {
 		c.Close()
 		return
 	}
-	n.e.Charge(env.ClassMessage, 1)
 	if err := n.ratchet(f); err != nil {
 		c.Close()
 		return
