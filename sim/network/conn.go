@@ -41,9 +41,15 @@ var _ env.Conn = (*Conn)(nil)
 func (ep *Endpoint) newConn(id uint64, peer *node, h env.Handler) *Conn {
 	c := &Conn{net: ep.net, id: id, ep: ep, peerNode: peer, handler: h}
 	c.out = stream{net: ep.net, from: c, link: ep.net.link(ep.node, peer)}
-	c.index, c.listed = len(ep.conns), true
-	ep.conns = append(ep.conns, c)
+	c.list()
 	return c
+}
+
+func (c *Conn) list() {
+	if !c.listed && c.ep.proc.Alive() {
+		c.index, c.listed = len(c.ep.conns), true
+		c.ep.conns = append(c.ep.conns, c)
+	}
 }
 
 // Dial implements env.Network.
@@ -112,12 +118,13 @@ func (ep *Endpoint) offer(dialer *Conn) {
 	h := ep.accept(c)
 	if h == nil || c.state != opening {
 		c.state = closed
+		c.peer, dialer.peer, dialer.out.to = nil, nil, nil
 		c.out.discard()
-		dialer.peer, dialer.out.to = nil, nil
 		dialer.refuse()
 		return
 	}
 	c.handler, c.state = h, open
+	dialer.list() // it may have given up
 	c.out.pushFront(n.segment(&c.out, synack, packetSize))
 }
 
@@ -250,7 +257,7 @@ func (c *Conn) fail(err error) {
 func (c *Conn) tell(err error) {
 	c.state = closed
 	c.cancelDial()
-	c.unlist()
+	c.retire()
 	c.ep.account()
 	c.handler.Closed(c, err)
 }
@@ -276,8 +283,10 @@ func (c *Conn) cancelDial() {
 	c.dialTimeout = 0
 }
 
-func (c *Conn) unlist() {
-	if !c.listed {
+// retire forgets a closed end when nothing moves any more in either direction.
+// Until then the death of its process concerns what is on its way.
+func (c *Conn) retire() {
+	if c.state != closed || c.out.motion != over || c.peer != nil && c.peer.out.motion != over || !c.listed {
 		return
 	}
 	c.listed = false

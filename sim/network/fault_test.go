@@ -231,7 +231,7 @@ func TestHeldMessagesOfTheDead(t *testing.T) {
 	b.wantClosed()
 	e.Heal()
 	r.run(time.Second)
-	// The reset may overtake what it follows; it cannot be lost.
+	// The reset may overtake what it follows, and then that is lost.
 	b.wantClosed(env.ErrReset)
 }
 

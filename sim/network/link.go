@@ -218,17 +218,13 @@ func (l *link) reconsider() {
 		l.acknowledge()
 		return
 	}
-	held := l.held
-	l.held = nil
-	for _, p := range held {
-		l.net.send(p)
-	}
 	if l.cut != nil {
 		l.net.block(l)
 		for _, st := range l.waiting {
 			st.hurt = true
 			st.armTimeout()
 		}
+		l.release()
 		return
 	}
 	l.acknowledge()
@@ -236,6 +232,18 @@ func (l *link) reconsider() {
 	l.waiting = nil
 	for _, st := range waiting {
 		st.unblocked()
+	}
+	// Resets come after what they follow, though they may still overtake it: the
+	// process on the other end learns either way that it cannot know.
+	l.release()
+}
+
+// release sends the packets that were held on their way, or loses them.
+func (l *link) release() {
+	held := l.held
+	l.held = nil
+	for _, p := range held {
+		l.net.send(p)
 	}
 }
 
