@@ -89,39 +89,6 @@ func (b Budget) Share(from, to time.Duration) int64 {
 	return int64(share)
 }
 
-// Spread lists every set of n nodes that a placement may give a range which
-// spreads copies over as many regions, then zones, as there are.
-func Spread(topo Topology, n int) [][]string {
-	best, sets := -1, [][]string(nil)
-	var pick func(from int, chosen []Place)
-	pick = func(from int, chosen []Place) {
-		if len(chosen) == min(n, len(topo.Nodes)) {
-			var names, regions, zones []string
-			for _, p := range chosen {
-				names = append(names, p.Name)
-				if !slices.Contains(regions, p.Region) {
-					regions = append(regions, p.Region)
-				}
-				if z := p.Region + "/" + p.Zone; !slices.Contains(zones, z) {
-					zones = append(zones, z)
-				}
-			}
-			if score := len(regions)*1000 + len(zones); score > best {
-				best, sets = score, nil
-			} else if score < best {
-				return
-			}
-			sets = append(sets, names)
-			return
-		}
-		for i := from; i < len(topo.Nodes); i++ {
-			pick(i+1, append(chosen[:len(chosen):len(chosen)], topo.Nodes[i]))
-		}
-	}
-	pick(0, nil)
-	return sets
-}
-
 // These bounds say from when on a fault that only hinders counts as one that
 // prevents: generous, since a system is not asked to shine under them.
 const (

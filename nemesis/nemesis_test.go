@@ -270,3 +270,22 @@ func TestRunnerHealsEverything(t *testing.T) {
 		}
 	}
 }
+
+// Copies of a range are spread as far as the topology allows, and large
+// topologies are sampled rather than enumerated.
+func TestSpread(t *testing.T) {
+	if n := len(Spread(nine(), 3)); n != 27 {
+		t.Errorf("%d sets of one node in each of three regions of three", n)
+	}
+	if n := len(Spread(nine(), 5)); n != 3*(3*3*3) { // two, two and one of each three
+		t.Errorf("%d sets of five", n)
+	}
+	var large Topology
+	for i := range 90 {
+		large.Nodes = append(large.Nodes, Place{fmt.Sprintf("n%d", i+1), fmt.Sprintf("r%d", i%3), fmt.Sprintf("z%d", i/3%5)})
+	}
+	sets := Spread(large, 5)
+	if len(sets) < 500 || len(sets) > 1000 || !reflect.DeepEqual(sets, Spread(large, 5)) {
+		t.Errorf("%d sets of 5 of 90", len(sets))
+	}
+}

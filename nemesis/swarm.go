@@ -193,6 +193,9 @@ func (g *swarm) within(plan *Plan) bool {
 	if g.MinAvailable > 0 && timed.Budget(m).Share(g.From, g.To) < g.MinAvailable {
 		return false
 	}
+	if g.MaxDown == 0 && g.MaxActive == 0 {
+		return true
+	}
 	down, _ := plan.peak(m)
 	_, active := timed.peak(m)
 	return (g.MaxDown == 0 || down <= g.MaxDown) && (g.MaxActive == 0 || active <= g.MaxActive)

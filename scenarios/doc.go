@@ -11,8 +11,8 @@
 //
 // A Scenario says what may be drawn; a Resolved has it drawn, and says all that a
 // run needs, without chance left. Pin turns a Resolved back into a scenario that
-// resolves to the same whatever the seed: the recorded form of a run, which can be
-// edited, shrunk and replayed.
+// resolves, with the same seed, to the same: the recorded form of a run, which can
+// be edited, shrunk and replayed after the generators have changed.
 //
 // The time of a run:
 //

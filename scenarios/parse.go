@@ -133,6 +133,9 @@ func (s *Scenario) validateTimes() (toml.Key, error) {
 	return nil, nil
 }
 
+// maxNodes bounds what a person may ask for in a file.
+const maxNodes = 500
+
 func (s *Scenario) validateTopology() (toml.Key, error) {
 	t := s.Topology
 	if len(t.Regions) == 0 {
@@ -147,8 +150,8 @@ func (s *Scenario) validateTopology() (toml.Key, error) {
 			return toml.Key{"topology", "region", "name"}, fmt.Errorf("two regions are called %q: rename one", r.Name)
 		case len(r.Zones) == 0:
 			return toml.Key{"topology", "region", "zones"}, fmt.Errorf("region %s has no zones: say zones = [\"a\"]", r.Name)
-		case r.Nodes < 0 || r.Clients < 0:
-			return toml.Key{"topology", "region", "nodes"}, fmt.Errorf("region %s has fewer than no nodes or clients: say 0 or more", r.Name)
+		case r.Nodes < 0 || r.Nodes > 100 || r.Clients < 0 || r.Clients > 10_000:
+			return toml.Key{"topology", "region", "nodes"}, fmt.Errorf("region %s has %d nodes a zone and %d clients: say 0 to 100, and 0 to 10000", r.Name, r.Nodes, r.Clients)
 		}
 		for i, z := range r.Zones {
 			if z == "" || strings.ContainsAny(z, " /,|=:") || slices.Contains(r.Zones[:i], z) {
@@ -159,6 +162,8 @@ func (s *Scenario) validateTopology() (toml.Key, error) {
 	}
 	places := s.places()
 	switch {
+	case len(places.Nodes) > maxNodes:
+		return toml.Key{"topology"}, fmt.Errorf("there are %d nodes: say at most %d", len(places.Nodes), maxNodes)
 	case t.Replicas < 1 || t.Replicas > len(places.Nodes):
 		return toml.Key{"topology", "replicas"}, fmt.Errorf("replicas = %d with %d nodes: say 1 to %d", t.Replicas, len(places.Nodes), len(places.Nodes))
 	case len(places.Clients) == 0:
