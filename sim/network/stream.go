@@ -93,9 +93,7 @@ func (st *stream) depart(s *segment) bool {
 	if st.inflight > 0 && st.inflight+s.size > n.cfg.Window {
 		return false // until the receiver has read
 	}
-	if st.link.epoch != n.epoch {
-		st.link.refresh()
-	}
+	st.link.refresh()
 	if st.link.cut != nil {
 		st.keepBack()
 		return false

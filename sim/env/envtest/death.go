@@ -9,14 +9,14 @@ import (
 var deathCases = []testCase{
 	{"tasks and timers end", func(b *bench) {
 		b.start("p", func(e env.Env) {
-			e.Go("sleeper", func(t env.Task) { _ = t.Sleep(5 * tick); b.note("slept") })
+			e.Go("sleeper", func(t env.Task) { _ = t.Sleep(40 * tick); b.note("slept") })
 			e.Go("parker", func(t env.Task) { _ = t.Park("test", -1); b.note("unparked") })
-			e.After(5*tick, "timer", func() { b.note("fired") })
+			e.After(40*tick, "timer", func() { b.note("fired") })
 		})
 		b.check(b.Alive("p"), "not alive")
 		b.Kill("p")
 		b.check(!b.Alive("p"), "alive")
-		b.Wait(20*tick, func() bool { return false })
+		b.Wait(60*tick, func() bool { return false })
 		b.expect()
 	}},
 	{"unwound tasks run their deferred calls, without effect", unwound},
@@ -46,7 +46,7 @@ var deathCases = []testCase{
 				e.Fatal(errTest)
 				b.note("after")
 			})
-			e.After(5*tick, "timer", func() { b.note("timer") })
+			e.After(100*tick, "timer", func() { b.note("timer") })
 		})
 		b.await("before")
 		b.check(b.Wait(enough, func() bool { return !b.Alive("p") }), "it lives on")
@@ -54,7 +54,7 @@ var deathCases = []testCase{
 	}},
 	{"fatal does not return, in a callback", func(b *bench) {
 		b.start("p", func(e env.Env) {
-			e.Go("test", func(t env.Task) { _ = t.Sleep(10 * tick); b.note("task") })
+			e.Go("test", func(t env.Task) { _ = t.Sleep(100 * tick); b.note("task") })
 			e.After(tick, "timer", func() {
 				b.note("before")
 				e.Fatal(errTest)

@@ -1,8 +1,6 @@
 package envtest
 
 import (
-	"time"
-
 	"simulacrum/sim/env"
 )
 
@@ -106,37 +104,47 @@ var waitCases = []testCase{
 				})
 			}
 			e.After(5*tick, "release", func() { s.Release(); s.Release(); s.Release() })
-			e.After(10*tick, "check", func() { b.note("%d", served); s.Release() })
-			e.After(15*tick, "check", func() { b.note("%d, free %d", served, s.Free) })
+			poll(e, func() bool { return served == 3 }, func() {
+				b.note("%d", served)
+				s.Release()
+				poll(e, func() bool { return served == 4 }, func() { b.note("%d, free %d", served, s.Free) })
+			})
 		})
 		b.expect("3", "4, free 0")
 	}},
 	{"semaphore serves in order", func(b *bench) {
 		b.start("p", func(e env.Env) {
 			var s env.Semaphore
+			waiting := 0
 			for i := range 4 {
 				e.Go("test", func(t env.Task) {
-					_ = t.Sleep(time.Duration(i) * 5 * tick)
+					for waiting < i {
+						_ = t.Sleep(tick)
+					}
+					waiting++ // and nobody runs before this task waits
 					b.check(s.Acquire(t, "test", -1) == nil, "acquire failed")
 					b.note("%d", i)
+					s.Release()
 				})
 			}
-			for i := range 4 {
-				e.After(time.Duration(30+5*i)*tick, "release", s.Release)
-			}
+			poll(e, func() bool { return waiting == 4 }, s.Release)
 		})
 		b.expect("0", "1", "2", "3")
 	}},
 	{"semaphore lets nobody push in", func(b *bench) {
 		b.start("p", func(e env.Env) {
 			var s env.Semaphore
+			waiting := false
 			e.Go("first", func(t env.Task) {
+				waiting = true
 				b.check(s.Acquire(t, "test", -1) == nil, "acquire failed")
 				b.note("first")
 				s.Release()
 			})
 			e.Go("second", func(t env.Task) {
-				_ = t.Sleep(5 * tick)
+				for !waiting {
+					_ = t.Sleep(tick)
+				}
 				s.Release() // the place is the first task's, though it has not run yet
 				b.check(s.Acquire(t, "test", -1) == nil, "acquire failed")
 				b.note("second")

@@ -141,6 +141,15 @@ func (b *bench) check(ok bool, format string, args ...any) {
 	}
 }
 
+// poll calls then once cond holds, in callbacks of the process.
+func poll(e env.Env, cond func() bool, then func()) {
+	if cond() {
+		then()
+		return
+	}
+	e.After(tick, "poll", func() { poll(e, cond, then) })
+}
+
 var errTest = errors.New("an error of the test's own")
 
 // message is a number and padding. A message whose number is spoilt does not decode.
