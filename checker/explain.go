@@ -106,20 +106,20 @@ func (k *keyHistory) explainMisfit(o *ordered, m misfit) problem {
 		p.when = max(p.when, by.end)
 	}
 	value := func(i int) string { return k.values.String(o.versions[i].value) }
-	gap := fmt.Sprintf("%s, and that began at %s", history.Clock(m.op.end), history.Clock(by.call))
+	ended, began := history.Clock(m.op.end), history.Clock(by.call)
 	switch {
 	case m.cause.write && m.cause.version == m.version:
 		p.when = m.op.end
 		p.ops = []int{m.op.op.ID, by.op.ID}
-		p.text = fmt.Sprintf("Key %s: read from the future. A read found %s and ended at %s with the write of it.\n  read:  %s\n  write: %s", k.key, value(m.version), gap, m.op.op, by.op)
+		p.text = fmt.Sprintf("Key %s: read from the future. A read found %s and had ended at %s, before the write of it began at %s.\n  read:  %s\n  write: %s", k.key, value(m.version), ended, began, m.op.op, by.op)
 	case m.cause.write:
 		p.ops = []int{by.op.ID, m.op.op.ID}
-		p.text = fmt.Sprintf("Key %s: timestamps run against real time. %s (version %s) had ended at %s with the write of %s, which nevertheless has an earlier place in the order of versions.\n  early:  %s\n  late:   %s",
-			k.key, title(m), value(m.version), gap, value(m.cause.version), m.op.op, by.op)
+		p.text = fmt.Sprintf("Key %s: timestamps run against real time. %s of %s had ended at %s. The write of %s began later, at %s, and yet its timestamp puts it before.\n  ended: %s\n  began: %s",
+			k.key, title(m), value(m.version), ended, value(m.cause.version), began, m.op.op, by.op)
 	default:
 		p.ops = []int{by.op.ID, m.op.op.ID}
-		p.text = fmt.Sprintf("Key %s: stale read. %s of %s had ended at %s with a read that still found %s, an older version.\n  newer: %s\n  stale: %s",
-			k.key, title(m), value(m.version), gap, value(m.cause.version), m.op.op, by.op)
+		p.text = fmt.Sprintf("Key %s: stale read. %s of %s had ended at %s. A read that began later, at %s, still found %s, an older version.\n  newer: %s\n  stale: %s",
+			k.key, title(m), value(m.version), ended, began, value(m.cause.version), m.op.op, by.op)
 	}
 	if w := o.versions[m.version].writer; w != nil && !m.write && w != by {
 		p.text += "\n  wrote " + value(m.version) + ": " + w.op.String()

@@ -322,3 +322,14 @@ func BenchmarkPorcupine16Keys10Clients(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkRegisters16Keys30Clients(b *testing.B) {
+	y := &toy{r: rand.New(rand.NewPCG(1, 1)), clients: 30, keys: 16, ops: 100_000, infos: 1, timeReads: true}
+	h, _ := y.run()
+	b.ResetTimer()
+	for i := 0; i < b.N; i++ {
+		if v := Worst(Registers(h, Options{}).Verdicts...); v != OK {
+			b.Fatal(v)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"math"
 	"sort"
 
+	"simulacrum/checker"
 	"simulacrum/checker/history"
 )
 
@@ -22,6 +23,7 @@ type series struct {
 	Rate   [4][]num `json:"rate"`   // time, ok, failed, unknown (operations a second)
 	Quant  [4][]num `json:"quant"`  // time, p50, p95, p99 of ok
 	Bands  []band   `json:"bands"`
+	Marks  []num    `json:"marks"` // the first witness of each violation
 	Span   num      `json:"span"`
 	// Shown and Of say how many answered operations the points stand for.
 	Shown int `json:"-"`
@@ -68,6 +70,7 @@ func (r *Report) series() series {
 		}
 		s.Bands = append(s.Bands, band{familyOf(f.Family), seconds(f.Start), seconds(end)})
 	}
+	s.Marks = r.marks()
 	var points []point
 	if r.History != nil {
 		for i := range r.History.Ops {
@@ -94,6 +97,24 @@ func (r *Report) series() series {
 		}
 	}
 	return s
+}
+
+// marks are the moments at which the first witness of each violation was called.
+func (r *Report) marks() []num {
+	var out []num
+	seen := map[int64]bool{}
+	for _, v := range r.Verdicts {
+		if v.Valid != checker.Violation || len(v.Ops) == 0 || r.History == nil {
+			continue
+		}
+		ops := r.History.Ops
+		i := sort.Search(len(ops), func(i int) bool { return ops[i].ID >= v.Ops[0] })
+		if i < len(ops) && ops[i].ID == v.Ops[0] && !seen[ops[i].Call] && len(out) < 8 {
+			seen[ops[i].Call] = true
+			out = append(out, seconds(ops[i].Call))
+		}
+	}
+	return out
 }
 
 func column(o history.Outcome) int {
@@ -260,6 +281,9 @@ func (r *Report) operations() (rows []kindRow, errs []errorRow, total int) {
 	return rows, errs, len(r.History.Ops)
 }
 
+var kindNames = [...]string{history.Read: "read", history.Write: "write", history.CAS: "compare and set", history.Increment: "increment",
+	history.Add: "add", history.Delete: "delete", history.Scan: "scan", history.Append: "append"}
+
 // kindName names an operation by its actions: "read", or "batch" for several.
 func kindName(op *history.Op) string {
 	if len(op.Actions) == 0 {
@@ -268,8 +292,10 @@ func kindName(op *history.Op) string {
 	if len(op.Actions) > 1 {
 		return "batch"
 	}
-	name := map[history.F]string{history.Read: "read", history.Write: "write", history.CAS: "compare and set", history.Increment: "increment",
-		history.Add: "add", history.Delete: "delete", history.Scan: "scan", history.Append: "append"}[op.Actions[0].F]
+	name := op.Actions[0].F.String()
+	if f := int(op.Actions[0].F); f < len(kindNames) {
+		name = kindNames[f]
+	}
 	if op.Stale {
 		return name + " of the past"
 	}

@@ -44,9 +44,8 @@ type page struct {
 	Headline, Reason string
 	Facts            []fact
 	Checks           []checkRow
-	Charts           bool
+	Charts, Marked   bool
 	PointsNote       string
-	LatencyLabel     string
 	Rows             []timelineRow
 	Ticks            []tick
 	Families         []string
@@ -105,7 +104,7 @@ func (r *Report) HTML(w io.Writer) error {
 	p.Policy = policy(string(p.Style), string(p.Plot), string(p.Script))
 	p.verdict(r)
 	p.facts(r)
-	p.Charts = s.Of > 0
+	p.Charts, p.Marked = s.Of > 0, len(s.Marks) > 0
 	p.PointsNote = fmt.Sprintf("All %s answered operations are drawn.", thousands(s.Of))
 	if s.Shown < s.Of {
 		p.PointsNote = fmt.Sprintf("%s of %s answered operations are drawn: the slowest of each outcome in each thousandth of the run, and of the rest every n-th.", thousands(s.Shown), thousands(s.Of))

@@ -138,6 +138,7 @@ func TestPageInBrowser(t *testing.T) {
 	if overflow > 0 {
 		t.Errorf("the page is %d px wider than the window", overflow)
 	}
+	zoom(ctx, t)
 	t.Logf("page complete after %.0f ms", took)
 	if shots := os.Getenv("REPORT_SHOTS"); shots != "" {
 		keepShots(ctx, t, shots)
@@ -152,6 +153,33 @@ func TestPageInBrowser(t *testing.T) {
 			break
 		}
 		t.Errorf("the browser complains: %s", m)
+	}
+}
+
+// zoom drags across one chart: all charts show the same shorter time, and a double
+// click shows the whole again.
+func zoom(ctx context.Context, t *testing.T) {
+	t.Helper()
+	const drag = `(() => {
+	const over = document.querySelector("#rate .u-over"), box = over.getBoundingClientRect();
+	const fire = (type, share, target) => target.dispatchEvent(new MouseEvent(type, { bubbles: true, clientX: box.left + box.width * share, clientY: box.top + 20, button: 0, movementX: 9 }));
+	fire("mouseenter", 0.25, over); fire("mousemove", 0.25, over); fire("mousedown", 0.25, over); fire("mousemove", 0.5, over); fire("mouseup", 0.5, document);
+	return new Promise(done => setTimeout(() => done([...document.querySelectorAll(".chart")].map(c => c.dataset.shown).join("; ")), 200));
+})()`
+	shown, err := chromedp.Run(ctx, chromedp.Evaluate[string](drag, chromedp.EvalAwaitPromise))
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := strings.Split(shown, "; ")
+	if len(parts) != 3 || parts[0] != parts[1] || parts[1] != parts[2] || !strings.HasPrefix(parts[0], "20.") && !strings.HasPrefix(parts[0], "19.") {
+		t.Errorf("after a drag from a quarter to a half the charts show %q", shown)
+	}
+	const back = `(() => {
+	document.querySelector("#rate .u-over").dispatchEvent(new MouseEvent("dblclick", { bubbles: true, button: 0 }));
+	return new Promise(done => setTimeout(() => done(document.querySelector("#points").dataset.shown), 200));
+})()`
+	if shown, err = chromedp.Run(ctx, chromedp.Evaluate[string](back, chromedp.EvalAwaitPromise)); err != nil || !strings.HasPrefix(shown, "0.0 ") {
+		t.Errorf("after a double click the chart shows %q (%v)", shown, err)
 	}
 }
 
