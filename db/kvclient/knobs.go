@@ -49,8 +49,22 @@ type backoff struct {
 	next, max time.Duration
 }
 
-func newBackoff(p env.Process, r *rand.Rand) backoff {
-	return backoff{rand: r, next: env.Duration(p, knobBackoffMin), max: env.Duration(p, knobBackoffMax)}
+// settings are the knobs in force, which do not change during a run.
+type settings struct {
+	timeout, readAttempt, backoffMin, backoffMax time.Duration
+	prefetch                                     int64
+}
+
+func readSettings(p env.Process) settings {
+	return settings{
+		timeout: env.Duration(p, knobTimeout), readAttempt: env.Duration(p, knobReadAttempt),
+		backoffMin: env.Duration(p, knobBackoffMin), backoffMax: env.Duration(p, knobBackoffMax),
+		prefetch: p.Knob(knobPrefetch),
+	}
+}
+
+func (s *settings) backoff(r *rand.Rand) backoff {
+	return backoff{rand: r, next: s.backoffMin, max: s.backoffMax}
 }
 
 // pause sleeps, for half to one and a half times the pause of the moment, but not
@@ -61,12 +75,18 @@ func (b *backoff) pause(t env.Task, p env.Process, deadline time.Duration) error
 	return t.Sleep(min(d, max(deadline-p.Mono(), 0)))
 }
 
-// deadlineOf is when a batch must be done, by Mono: after the given time or a
+// deadline is when a batch must be done, by Mono: after the time that it states or a
 // default, and no later than the task itself.
-func deadlineOf(p env.Process, t env.Task, left time.Duration) time.Duration {
+func (s *settings) deadline(p env.Process, t env.Task, left time.Duration) time.Duration {
 	if left <= 0 {
-		left = env.Duration(p, knobTimeout)
+		left = s.timeout
 	}
+	return deadlineOf(p, t, left)
+}
+
+// deadlineOf is when the time left is over, by Mono, and no later than the task's
+// own deadline.
+func deadlineOf(p env.Process, t env.Task, left time.Duration) time.Duration {
 	at := p.Mono() + left
 	own := t.SetDeadline(0)
 	t.SetDeadline(own)

@@ -112,7 +112,7 @@ func (o *op) metaSpan() (from, end keys.Key) {
 func (o *op) readMeta(s keys.Span) *kv.Error {
 	r := o.r
 	ba := &kv.BatchRequest{
-		Header:   kv.Header{Gateway: r.cfg.Self, ID: o.ba.ID, MaxKeys: r.p.Knob(knobPrefetch)},
+		Header:   kv.Header{Gateway: r.cfg.Self, ID: o.ba.ID, MaxKeys: r.set.prefetch},
 		Requests: []kv.Request{&kv.ScanRequest{Key: s.Key, EndKey: s.EndKey}},
 	}
 	br, crosses := r.newOp(o.t, ba, o.deadline).send()

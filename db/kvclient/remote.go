@@ -17,12 +17,13 @@ type Remote struct {
 	node     *rpc.Node
 	gateways []string
 	current  int
+	set      settings
 	rand     *rand.Rand
 }
 
 // NewRemote returns a Remote that begins with the first of the gateways.
 func NewRemote(p env.Process, n *rpc.Node, gateways []string) *Remote {
-	return &Remote{p: p, node: n, gateways: append([]string(nil), gateways...), rand: p.Rand("kvclient.backoff")}
+	return &Remote{p: p, node: n, gateways: append([]string(nil), gateways...), set: readSettings(p), rand: p.Rand("kvclient.backoff")}
 }
 
 // Gateway is the endpoint that the next batch goes to first.
@@ -33,9 +34,9 @@ func (r *Remote) Send(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
 	if err := ba.Validate(); err != nil {
 		return kv.ErrorResponse(err)
 	}
-	deadline := deadlineOf(r.p, t, ba.Deadline)
+	deadline := r.set.deadline(r.p, t, ba.Deadline)
 	safe := ba.ReadsOnly()
-	pause := newBackoff(r.p, r.rand)
+	pause := r.set.backoff(r.rand)
 	var last *kv.Error
 	timeout := func(err error) *kv.BatchResponse {
 		e := kv.Errorf(kv.Timeout, "%v", err)
@@ -77,7 +78,7 @@ func (r *Remote) Send(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
 
 func (r *Remote) attempt(t env.Task, gateway string, ba *kv.BatchRequest, left time.Duration, safe bool) (*kv.BatchResponse, error) {
 	if safe && len(r.gateways) > 1 {
-		left = min(left, 2*env.Duration(r.p, knobReadAttempt))
+		left = min(left, 2*r.set.readAttempt)
 	}
 	sent := *ba
 	sent.Deadline = max(answerIn(left), 1)

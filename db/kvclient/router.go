@@ -26,6 +26,7 @@ type Router struct {
 	p       env.Process
 	tr      Transport
 	cfg     Config
+	set     settings
 	rand    *rand.Rand
 	cache   cache
 	flights map[string]*env.Promise[struct{}] // lookups in progress, by meta key
@@ -36,7 +37,7 @@ type Router struct {
 
 // NewRouter returns a Router with an empty cache.
 func NewRouter(p env.Process, tr Transport, cfg Config) *Router {
-	return &Router{p: p, tr: tr, cfg: cfg, rand: p.Rand("kvclient.backoff"), flights: make(map[string]*env.Promise[struct{}])}
+	return &Router{p: p, tr: tr, cfg: cfg, set: readSettings(p), rand: p.Rand("kvclient.backoff"), flights: make(map[string]*env.Promise[struct{}])}
 }
 
 // op is one batch on its way to one range.
@@ -50,10 +51,15 @@ type op struct {
 	deadline time.Duration // by Mono
 	backoff  backoff
 	last     *kv.Error // why it was refused last
+	asked    [8]uint8  // of each replica, how often in this round; room for most ranges
 }
 
+// enough is how often a replica is asked in one round at most: twice, since it may
+// learn late of its lease. That also ends the game of two that name each other.
+const enough = 2
+
 func (r *Router) newOp(t env.Task, ba *kv.BatchRequest, deadline time.Duration) *op {
-	return &op{r: r, t: t, ba: ba, span: ba.Span(), safe: ba.ReadsOnly(), deadline: deadline, backoff: newBackoff(r.p, r.rand)}
+	return &op{r: r, t: t, ba: ba, span: ba.Span(), safe: ba.ReadsOnly(), deadline: deadline, backoff: r.set.backoff(r.rand)}
 }
 
 // Send implements kv.Sender.
@@ -61,7 +67,7 @@ func (r *Router) Send(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
 	if err := ba.Validate(); err != nil {
 		return kv.ErrorResponse(err)
 	}
-	o := r.newOp(t, ba, deadlineOf(r.p, t, ba.Deadline))
+	o := r.newOp(t, ba, r.set.deadline(r.p, t, ba.Deadline))
 	br, crosses := o.send()
 	switch {
 	case !crosses:
@@ -140,16 +146,18 @@ func (o *op) pause() *kv.Error {
 // hold the lease. again says that all refused, or that the descriptor is stale.
 func (o *op) sendToReplicas(e *entry) (br *kv.BatchResponse, again bool) {
 	r := o.r
-	asked := make(map[kv.ReplicaID]int, len(e.desc.Replicas))
-	// A replica may be asked twice, since it may be told of its lease late. That
-	// also ends the game of two that send us to each other.
-	const enough = 2
+	asked := o.asked[:]
+	if n := len(e.desc.Replicas); n > len(asked) {
+		asked = make([]uint8, n)
+	}
+	clear(asked)
 	for {
-		target, ok := r.choose(e, asked, enough)
-		if !ok {
+		i := r.choose(e, asked)
+		if i < 0 {
 			return nil, true
 		}
-		asked[target.ReplicaID]++
+		target := e.desc.Replicas[i]
+		asked[i]++
 		if err := o.expired(); err != nil {
 			return kv.ErrorResponse(err), false
 		}
@@ -162,19 +170,19 @@ func (o *op) sendToReplicas(e *entry) (br *kv.BatchResponse, again bool) {
 			}
 			o.last = kv.Errorf(kv.NodeUnavailable, "%v", err)
 			e.doubt(target)
-			asked[target.ReplicaID] = enough
+			asked[i] = enough
 			continue
 		}
-		if br.Err == nil {
+		switch {
+		case br.Err == nil:
 			o.learn(e, target, br)
 			return br, false
-		}
-		stale, next := o.refused(e, target, br.Err, asked)
-		if !next {
+		case !br.Err.Refused():
 			return br, false
-		}
-		if stale {
+		case o.refused(e, target, br.Err):
 			return nil, true
+		case br.Err.Kind != kv.NotLeaseholder:
+			asked[i] = enough
 		}
 	}
 }
@@ -184,7 +192,7 @@ func (o *op) attempt(e *entry, target kv.ReplicaDescriptor) (*kv.BatchResponse, 
 	r := o.r
 	left := o.deadline - r.p.Mono()
 	if o.safe {
-		left = min(left, env.Duration(r.p, knobReadAttempt))
+		left = min(left, r.set.readAttempt)
 	}
 	ba := *o.ba
 	ba.RangeID = e.desc.RangeID
@@ -222,14 +230,10 @@ func (o *op) unknown(err error) bool {
 	return true
 }
 
-// refused takes in what a replica's error says. next says that the batch may be
-// sent again, because the error means that it was not executed there; stale, that
-// the descriptor is of no use any more.
-func (o *op) refused(e *entry, target kv.ReplicaDescriptor, err *kv.Error, asked map[kv.ReplicaID]int) (stale, next bool) {
+// refused takes in what a replica's refusal says, which means that the batch was not
+// executed there. It reports whether the descriptor is of no use any more.
+func (o *op) refused(e *entry, target kv.ReplicaDescriptor, err *kv.Error) (stale bool) {
 	r := o.r
-	if !err.Refused() {
-		return false, false
-	}
 	o.last = err
 	newer := false
 	for _, d := range err.Descs {
@@ -240,27 +244,19 @@ func (o *op) refused(e *entry, target kv.ReplicaDescriptor, err *kv.Error, asked
 		if now != nil {
 			now.learn(err.Lease)
 		}
-		return true, true
+		return true
 	}
-	switch err.Kind {
-	case kv.RangeKeyMismatch:
+	if err.Kind == kv.RangeKeyMismatch {
 		// With no better descriptor to go by, meta2 has to be asked, and may not know
 		// yet either: send pauses.
 		r.p.Probe(ProbeStale)
-		return true, true
-	case kv.RangeNotFound:
-		e.doubt(target)
-		asked[target.ReplicaID] = 1 << 20 // not again in this round
-	case kv.NodeUnavailable:
-		e.doubt(target)
-		asked[target.ReplicaID] = 1 << 20
-	case kv.NotLeaseholder:
-		e.doubt(target)
-		if e.learn(err.Lease) && e.holder != target.ReplicaID {
-			r.p.Probe(ProbeRedirected)
-		}
+		return true
 	}
-	return false, true
+	e.doubt(target)
+	if err.Kind == kv.NotLeaseholder && e.learn(err.Lease) && e.holder != target.ReplicaID {
+		r.p.Probe(ProbeRedirected)
+	}
+	return false
 }
 
 // doubt has somebody else asked first, because target would not or could not serve.
@@ -285,27 +281,25 @@ func (o *op) learn(e *entry, target kv.ReplicaDescriptor, br *kv.BatchResponse) 
 	}
 }
 
-// choose is whom to ask next: the leaseholder, and then of those who were asked
-// least the nearest. Learners are not asked.
-func (r *Router) choose(e *entry, asked map[kv.ReplicaID]int, enough int) (kv.ReplicaDescriptor, bool) {
-	var best kv.ReplicaDescriptor
-	var bestDistance time.Duration
-	found := false
-	for _, d := range e.desc.Replicas {
-		if d.Type == kv.Learner || d.Type == kv.NonVoter || asked[d.ReplicaID] >= enough {
+// choose is the index of the replica to ask next: the leaseholder, and then of those
+// who were not asked the nearest; -1 if there is none. Learners are not asked.
+func (r *Router) choose(e *entry, asked []uint8) int {
+	best, bestDistance := -1, time.Duration(0)
+	for i, d := range e.desc.Replicas {
+		if d.Type == kv.Learner || d.Type == kv.NonVoter || asked[i] >= enough {
 			continue
 		}
 		if d.ReplicaID == e.holder {
-			return d, true
+			return i
 		}
-		if asked[d.ReplicaID] > 0 {
+		if asked[i] > 0 {
 			continue // a second time only if it is said to hold the lease
 		}
-		if distance := r.tr.Distance(d.NodeID); !found || distance < bestDistance {
-			best, bestDistance, found = d, distance, true
+		if distance := r.tr.Distance(d.NodeID); best < 0 || distance < bestDistance {
+			best, bestDistance = i, distance
 		}
 	}
-	return best, found
+	return best
 }
 
 // Cached lists the ranges that the Router knows of, by key, for people and tests.

@@ -19,7 +19,9 @@
 // sent, and no call runs on a node whose clock was not looked at.
 //
 // Every frame carries a reading of the sender's hybrid clock. The receiver takes it
-// in before anything else; if it is refused, the connection is broken.
+// in before anything else; if it is refused, the connection is broken. Only pings
+// are answered all the same, so that a node whose clock is far off measures that
+// (CheckOffsets).
 //
 // Fault model: messages are lost with their connection, connections are half open,
 // peers are slow, dead, restarted or overloaded, clocks are wrong. Promised

@@ -67,13 +67,12 @@ func (c *conn) unused(now time.Duration) bool {
 	return true
 }
 
-// pong takes the answer to a ping in.
-func (c *conn) pong(f *frame) {
-	n := c.link.node
+// measure takes the measurement by a ping and its answer in.
+func (c *conn) measure(f *frame) {
 	if !c.waiting || f.id != c.pingID {
 		return
 	}
-	c.waiting = false
+	n := c.link.node
 	now := n.e.Mono()
 	rtt := now - c.pingAt
 	// The peer read its clock somewhere between the two moments. The middle is the
@@ -82,6 +81,14 @@ func (c *conn) pong(f *frame) {
 		rtt: rtt, at: now,
 		offset: time.Duration(f.wall - n.e.Wall() + int64(rtt/2)),
 	})
+}
+
+// pong notes that a ping was answered.
+func (c *conn) pong(f *frame) {
+	if !c.waiting || f.id != c.pingID {
+		return
+	}
+	c.waiting = false
 	if !c.ready {
 		c.stands()
 	}

@@ -109,6 +109,11 @@ func (c *conn) Receive(_ env.Conn, m env.Message) {
 	if c.over || !ok {
 		return
 	}
+	if f.typ == framePong {
+		// Measured first: how else would this node find out that it is the one whose
+		// clock is wrong?
+		c.measure(f)
+	}
 	if err := n.ratchet(f); err != nil {
 		c.close(err)
 		return

@@ -351,8 +351,27 @@ func TestClocks(t *testing.T) {
 	if all[0].node.Stats().ClockRefused == 0 || all[0].node.Healthy("b") {
 		t.Fatalf("%+v", all[0].node.Stats())
 	}
+	// Too far ahead to be talked to, it must still find out.
+	connect()
+	w.run(2 * time.Second)
+	if all[0].node.CheckOffsets() != nil || !errors.As(all[1].node.CheckOffsets(), &stray) || stray.Far != 2 || stray.Offsets[0].Offset > -5*time.Second {
+		t.Fatalf("%v %v", all[0].node.CheckOffsets(), all[1].node.CheckOffsets())
+	}
 	if off := all[0].clock.Last().Wall - all[0].Wall(); off > int64(500*time.Millisecond) {
 		t.Fatalf("clock dragged along by %s", time.Duration(off))
+	}
+	o := all[1].call("a", echoKind, "x", time.Second)
+	w.run(2 * time.Second)
+	if o.err == nil || all[0].node.Stats().Served != 0 {
+		t.Fatalf("a call from a node with a wild clock was handled: %+v", o)
+	}
+	// As far behind: it refuses the others, and finds out as well.
+	all[1].Machine().Clock().Step(-10 * time.Second)
+	w.run(15 * time.Second)
+	connect()
+	w.run(2 * time.Second)
+	if all[0].node.CheckOffsets() != nil || !errors.As(all[1].node.CheckOffsets(), &stray) || stray.Offsets[0].Offset < 4*time.Second {
+		t.Fatalf("%v %v", all[0].node.CheckOffsets(), all[1].node.CheckOffsets())
 	}
 }
 
