@@ -109,15 +109,17 @@ func (s *Scenario) Resolve(seed uint64, knobs []*env.Knob, probes []env.Probe) (
 	if err := r.drawKnobs(knobs); err != nil {
 		return nil, err
 	}
-	r.drawOffsets()
+	r.drawOffsets(knobs)
 	r.slowness(knobs)
 	r.drawPlan(probes)
 	return r, nil
 }
 
 // drawOffsets sets the clocks before any fault: most anywhere in the spread, some
-// at its ends, where bugs are.
-func (r *Resolved) drawOffsets() {
+// at its ends, where bugs are. Where nodes stop themselves on finding their clock
+// too far from their peers', offsets that last for the whole run stay short of
+// that, or some node could never live; clock faults go beyond for a while.
+func (r *Resolved) drawOffsets(knobs []*env.Knob) {
 	for _, d := range r.Scenario.Clocks.Offsets {
 		r.Offsets = append(r.Offsets, time.Duration(d))
 	}
@@ -125,7 +127,11 @@ func (r *Resolved) drawOffsets() {
 		return
 	}
 	rng := stream(r.Seed, "offsets")
-	half := int64(r.MaxOffset) / 1000 * int64(r.Scenario.Clocks.Spread) / 1000 / 2
+	share := int64(r.Scenario.Clocks.Spread)
+	if r.inForce(knobs, "rpc.offset_check", 0) != 0 {
+		share = min(share, r.inForce(knobs, "rpc.offset_percent", 80)*9_500)
+	}
+	half := int64(r.MaxOffset) / 1000 * share / 1000 / 2
 	for range r.Topology.Nodes {
 		d := half
 		switch rng.IntN(4) {
@@ -195,19 +201,21 @@ func (r *Resolved) Knob(name string, def int64) int64 {
 	return def
 }
 
+// inForce is the value of a knob in this run: usual if no room has it.
+func (r *Resolved) inForce(knobs []*env.Knob, name string, usual int64) int64 {
+	if i := slices.IndexFunc(knobs, func(k *env.Knob) bool { return k.Name == name }); i >= 0 {
+		usual = knobs[i].Default
+	}
+	return r.Knob(name, usual)
+}
+
 // slowness reads from the knobs how long leases and elections last, and widens the
 // bounds of liveness by what they are longer than usual. A system without these
 // knobs is taken to have the usual durations.
 func (r *Resolved) slowness(knobs []*env.Knob) {
-	value := func(name string, usual int64) int64 {
-		if i := slices.IndexFunc(knobs, func(k *env.Knob) bool { return k.Name == name }); i >= 0 {
-			usual = knobs[i].Default
-		}
-		return r.Knob(name, usual)
-	}
 	const lease, election = 6 * time.Second, 2 * time.Second
-	r.Lease = time.Duration(value("lease.duration", int64(lease)))
-	r.Election = time.Duration(value("raft.tick", int64(500*time.Millisecond)) * value("raft.election.ticks", 4))
+	r.Lease = time.Duration(r.inForce(knobs, "lease.duration", int64(lease)))
+	r.Election = time.Duration(r.inForce(knobs, "raft.tick", int64(500*time.Millisecond)) * r.inForce(knobs, "raft.election.ticks", 4))
 	more := 2*max(0, r.Lease-lease) + 4*max(0, r.Election-election)
 	r.Liveness += more
 	r.Settle += more

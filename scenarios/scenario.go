@@ -94,7 +94,8 @@ type Faults struct {
 // Clocks say how wrong they are before any fault.
 type Clocks struct {
 	MaxOffset Duration `toml:"max-offset"` // how far apart two clocks may be
-	// Spread is the part of max-offset within which the initial offsets are drawn.
+	// Spread is the part of max-offset within which the initial offsets are drawn;
+	// less, where nodes with such clocks would stop themselves.
 	Spread Percent `toml:"spread"`
 	// Offsets, if given, are those of the nodes in order instead.
 	Offsets []Duration `toml:"offsets,omitempty"`
