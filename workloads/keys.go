@@ -1,6 +1,7 @@
 package workloads
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/bits"
 	"math/rand/v2"
@@ -36,10 +37,15 @@ func spanOf(name string) (key, end []byte) { return []byte(name + "/"), []byte(n
 func EncodeInt(n int64) []byte { return strconv.AppendInt(nil, n, 10) }
 
 // Decode reads a stored value back: a nil one is the absent value. Versions that
-// were applied by the database are turned into a checker's with it.
+// were applied by the database are turned into a checker's with it. The database
+// stores counters as eight bytes, the most significant first, and these cannot be
+// taken for a decimal number, since the first one is 0 or 255.
 func Decode(value []byte) (history.Value, error) {
 	if value == nil {
 		return history.NoKey(), nil
+	}
+	if len(value) == 8 && (value[0] == 0 || value[0] == 0xff) {
+		return history.Int(int64(binary.BigEndian.Uint64(value))), nil
 	}
 	n, err := strconv.ParseInt(string(value), 10, 64)
 	if err != nil {

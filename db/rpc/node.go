@@ -99,7 +99,9 @@ type Stats struct {
 	ClockRefused, PingTimeouts, LateReply int64
 }
 
-// New returns the node of a process. It accepts nothing until Listen.
+// New returns the node of a process. It accepts nothing until Listen. A client
+// outside the cluster has no clock (nil): it gives out no readings and takes none
+// in, so that it does not carry the time of a stray node to the others.
 func New(e env.Env, clock *hlc.Clock) *Node {
 	return &Node{
 		e: e, clock: clock, name: e.Name(), rand: e.Rand("rpc.backoff"),

@@ -152,6 +152,9 @@ func (s *Store) VisitReplicas(fn func(r *replica.Replica) bool) {
 
 // HandleRaft takes in what another node's replicas say.
 func (s *Store) HandleRaft(b *RaftBatch) {
+	if s.stopped {
+		return
+	}
 	for i := range b.Messages {
 		m := &b.Messages[i]
 		if r := s.Replica(m.RangeID); r != nil && m.To == r.Self() {
@@ -179,6 +182,9 @@ func (s *Store) schedule() {
 
 // drain lets each replica in line do its work, then sends what they have to say.
 func (s *Store) drain() {
+	if s.stopped {
+		return
+	}
 	s.scheduled, s.draining = false, true
 	for i := 0; i < len(s.ready); i++ { // grows while it is worked off
 		s.ready[i].Drain()
@@ -275,4 +281,10 @@ func (s *Store) String() string {
 		fmt.Fprintf(&b, "  %s\n", r)
 	}
 	return b.String()
+}
+
+// Stop ends the store: nothing is ticked, drained or served any more.
+func (s *Store) Stop() {
+	s.stopped = true
+	s.cfg.Env.Stop(s.tickTimer)
 }

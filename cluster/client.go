@@ -1,0 +1,204 @@
+package cluster
+
+import (
+	"errors"
+
+	"simulacrum/db/hlc"
+	"simulacrum/db/keys"
+	"simulacrum/db/kv"
+	"simulacrum/db/kvclient"
+	"simulacrum/db/rpc"
+	"simulacrum/nemesis"
+	"simulacrum/sim"
+	"simulacrum/sim/env"
+	"simulacrum/workloads"
+)
+
+// Client is a client endpoint: a machine of its own, near some nodes, that talks to
+// one gateway at a time. Its clocks are as good as any; nothing depends on them.
+type Client struct {
+	cluster  *Cluster
+	place    nemesis.Place
+	machine  *sim.Machine
+	gateways []string
+	program  func(t env.Task, s *Session)
+	sessions uint64 // incarnations so far
+}
+
+func newClient(c *Cluster, p nemesis.Place, gateways []string) *Client {
+	return &Client{
+		cluster:  c,
+		place:    p,
+		gateways: gateways,
+		machine:  c.sim.Machine(p.Name, sim.MachineConfig{Region: p.Region, Zone: p.Zone}),
+	}
+}
+
+// Name is the client's, such as "c12".
+func (c *Client) Name() string { return c.place.Name }
+
+// Place is where the client stands.
+func (c *Client) Place() nemesis.Place { return c.place }
+
+func (c *Client) machineOf() *sim.Machine { return c.machine }
+
+// Run sets what each incarnation of the client does, and starts the first one.
+func (c *Client) Run(program func(t env.Task, s *Session)) {
+	c.program = program
+	if c.machine.Proc() == nil {
+		c.start()
+	}
+}
+
+// start begins an incarnation. A client without a program stays down.
+func (c *Client) start() {
+	if c.program == nil {
+		return
+	}
+	c.sessions++
+	e := c.cluster.newEnv(c.machine, "client", nil)
+	s := &Session{client: c, env: e}
+	s.rpc = rpc.New(e, nil)
+	s.remote = kvclient.NewRemote(e, s.rpc, c.gateways)
+	s.db = kv.NewDB(s.remote, uint64(c.machineNumber())<<40|c.sessions<<24)
+	e.Go("client", func(t env.Task) { c.program(t, s) })
+}
+
+func (c *Client) machineNumber() int {
+	for i, o := range c.cluster.clients {
+		if o == c {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+// Session is one incarnation of a client. It implements workloads.KV.
+type Session struct {
+	client *Client
+	env    *procEnv
+	rpc    *rpc.Node
+	remote *kvclient.Remote
+	db     *kv.DB
+}
+
+var _ workloads.KV = (*Session)(nil)
+
+// Name implements workloads.KV.
+func (s *Session) Name() string { return s.client.Name() }
+
+// Gateway implements workloads.KV.
+func (s *Session) Gateway() string { return s.remote.Gateway() }
+
+// Env is the incarnation's environment.
+func (s *Session) Env() env.Env { return s.env }
+
+// DB is the handle that Do uses.
+func (s *Session) DB() *kv.DB { return s.db }
+
+// Do implements workloads.KV.
+func (s *Session) Do(t env.Task, ops []workloads.Op, opt workloads.Options) (workloads.Result, error) {
+	before := t.SetDeadline(s.env.Mono() + s.client.cluster.cfg.ClientTimeout)
+	defer t.SetDeadline(before)
+	h := kv.Header{
+		Timestamp: hlc.Timestamp{Wall: opt.AtTimestamp.Wall, Logical: opt.AtTimestamp.Logical},
+		Deadline:  s.client.cluster.cfg.ClientTimeout,
+	}
+	requests := make([]kv.Request, len(ops))
+	for i := range ops {
+		requests[i] = request(&ops[i])
+	}
+	br, err := s.db.Batch(t, h, requests...)
+	if err != nil {
+		return workloads.Result{}, clientError(err)
+	}
+	out := workloads.Result{Ops: make([]workloads.OpResult, len(ops)), Timestamp: workloads.Timestamp{Wall: br.Timestamp.Wall, Logical: br.Timestamp.Logical}}
+	for i, r := range br.Responses {
+		out.Ops[i] = result(r)
+	}
+	return out, nil
+}
+
+func request(o *workloads.Op) kv.Request {
+	key := keyOf(o.Key)
+	switch o.Kind {
+	case workloads.Get:
+		return &kv.GetRequest{Key: key}
+	case workloads.Put:
+		return &kv.PutRequest{Key: key, Value: o.Value}
+	case workloads.CPut:
+		return &kv.ConditionalPutRequest{Key: key, Value: o.Value, Expected: o.Expect, ExpectedExists: o.Expect != nil}
+	case workloads.Delete:
+		return &kv.DeleteRequest{Key: key}
+	case workloads.Increment:
+		return &kv.IncrementRequest{Key: key, By: o.Delta}
+	case workloads.Scan:
+		return &kv.ScanRequest{Key: key, EndKey: keyOf(o.End)}
+	case workloads.ReverseScan:
+		return &kv.ReverseScanRequest{Key: key, EndKey: keyOf(o.End)}
+	}
+	panic("cluster: operation of no known kind")
+}
+
+func result(r kv.Response) workloads.OpResult {
+	switch r := r.(type) {
+	case *kv.GetResponse:
+		if r.Exists {
+			return workloads.OpResult{Value: nonNil(r.Value)}
+		}
+	case *kv.IncrementResponse:
+		return workloads.OpResult{Int: r.Value}
+	case *kv.ScanResponse:
+		return workloads.OpResult{Rows: rowsOf(r.Rows)}
+	case *kv.ReverseScanResponse:
+		return workloads.OpResult{Rows: rowsOf(r.Rows)}
+	}
+	return workloads.OpResult{}
+}
+
+func rowsOf(rows []kv.KeyValue) []workloads.Row {
+	out := make([]workloads.Row, len(rows))
+	for i, r := range rows {
+		out[i] = workloads.Row{Key: UserKey(r.Key), Value: nonNil(r.Value)}
+	}
+	return out
+}
+
+// nonNil keeps an empty value apart from none.
+func nonNil(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+// clientError sorts the database's errors into the classes that workloads know.
+func clientError(err error) error {
+	e := kv.AsError(err)
+	switch {
+	case e.Kind == kv.ConditionFailed:
+		c := &workloads.ConditionError{Index: int(e.Index), Timestamp: workloads.Timestamp{Wall: e.Timestamp.Wall, Logical: e.Timestamp.Logical}}
+		if e.Actual != nil {
+			c.Actual = nonNil(e.Actual.Value)
+		}
+		return c
+	case e.Ambiguous():
+		return errors.Join(workloads.ErrAmbiguous, e)
+	}
+	return errors.Join(workloads.ErrFailed, e)
+}
+
+// Clients' keys live behind a prefix, above all tables.
+var clientPrefix = keys.ClientStart
+
+func keyOf(k []byte) keys.Key {
+	return append(clientPrefix[:len(clientPrefix):len(clientPrefix)], k...)
+}
+
+// UserKey is a client's key as the client knows it; nil if k is not a client's.
+func UserKey(k keys.Key) []byte {
+	if len(k) < len(clientPrefix) || k[0] != clientPrefix[0] {
+		return nil
+	}
+	return k[len(clientPrefix):]
+}

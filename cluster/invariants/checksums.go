@@ -1,0 +1,94 @@
+package invariants
+
+import (
+	"fmt"
+
+	"github.com/cespare/xxhash/v2"
+
+	"simulacrum/db/kv"
+	"simulacrum/db/replica"
+	"simulacrum/db/server"
+)
+
+// CompareReplicas compares, range by range, all living replicas that have applied
+// the same index. What is replicated must be the same, byte for byte.
+func (w *Watcher) CompareReplicas() {
+	for _, desc := range w.cluster.Ranges() {
+		w.compareRange(desc)
+	}
+}
+
+func (w *Watcher) compareRange(desc *kv.RangeDescriptor) {
+	type seen struct {
+		index uint64
+		sum   uint64
+		who   kv.ReplicaDescriptor
+	}
+	var all []seen
+	for _, d := range desc.Replicas {
+		s := w.cluster.Nodes()[d.NodeID-1].Server()
+		if s == nil {
+			continue
+		}
+		r := s.Store().Replica(desc.RangeID)
+		if r == nil {
+			continue
+		}
+		sum, err := checksum(s, r)
+		if err != nil {
+			w.problem("r%d: contents of %s cannot be read: %v", desc.RangeID, d, err)
+			continue
+		}
+		all = append(all, seen{r.State().AppliedIndex, sum, d})
+	}
+	for i := range all {
+		for j := i + 1; j < len(all); j++ {
+			if all[i].index != all[j].index {
+				continue
+			}
+			w.sums++
+			if all[i].sum != all[j].sum {
+				w.problem("r%d: %s and %s differ at applied index %d", desc.RangeID, all[i].who, all[j].who, all[i].index)
+			}
+		}
+	}
+}
+
+// checksum hashes everything that the replicas of a range have in common.
+func checksum(s *server.Server, r *replica.Replica) (uint64, error) {
+	h := xxhash.New()
+	for _, span := range replica.ReplicatedSpans(r.Desc()) {
+		it := s.Engine().NewIter(span.Key, span.EndKey)
+		for it.First(); it.Valid(); it.Next() {
+			fmt.Fprintf(h, "%d,%d:", len(it.Key()), len(it.Value()))
+			_, _ = h.Write(it.Key())
+			_, _ = h.Write(it.Value())
+		}
+		err := it.Err()
+		it.Close()
+		if err != nil {
+			return 0, err
+		}
+	}
+	return h.Sum64(), nil
+}
+
+// CaughtUp reports whether all replicas of all ranges live and have applied the
+// same index as their peers.
+func (w *Watcher) CaughtUp() bool {
+	for _, desc := range w.cluster.Ranges() {
+		var index uint64
+		for i, d := range desc.Replicas {
+			s := w.cluster.Nodes()[d.NodeID-1].Server()
+			if s == nil {
+				return false
+			}
+			r := s.Store().Replica(desc.RangeID)
+			if r == nil || i > 0 && r.State().AppliedIndex != index {
+				return false
+			}
+			index = r.State().AppliedIndex
+		}
+	}
+	return true
+}

@@ -1,0 +1,87 @@
+package invariants
+
+import (
+	"simulacrum/db/hlc"
+	"simulacrum/db/replica"
+)
+
+// lease notes a lease that was applied. A lease begins after the one before it has
+// run out, unless its holder handed it over.
+func (w *Watcher) lease(l *rangeLog, c *replica.Command) {
+	next := c.Lease.Next
+	w.leases++
+	if c.Lease.Transfer {
+		w.transfers++
+	}
+	if n := len(l.leases); n > 0 {
+		prev := &l.leases[n-1]
+		if next.Sequence == prev.Sequence {
+			if next.Replica != prev.Replica || next.Start != prev.Start {
+				w.problem("r%d: lease %s goes under the sequence of %s", l.id, next, prev.Lease)
+			}
+			prev.Lease = next
+			return
+		}
+		if !c.Lease.Transfer && next.Replica != prev.Replica && !prev.Expiration.Less(next.Start) {
+			w.problem("r%d: lease %s begins before %s has run out", l.id, next, prev.Lease)
+		}
+		if prev.servedBy != "" && !prev.maxServed.Less(next.Start) {
+			w.problem("r%d: %s served a read at %s, at or after the start of the next lease %s", l.id, prev.servedBy, prev.maxServed, next)
+		}
+		if !prev.maxWrite.Less(next.Start) {
+			w.problem("r%d: a write at %s under lease %s is not below the start of the next one %s", l.id, prev.maxWrite, prev.Lease, next)
+		}
+	}
+	l.leases = append(l.leases, leaseSpan{Lease: next, transfer: c.Lease.Transfer})
+}
+
+// Served implements replica.Observer: a read belongs to one lease, below its end,
+// and at that moment nobody else may think that he holds one.
+func (w *Watcher) Served(r *replica.Replica, ts hlc.Timestamp, sequence int64) {
+	w.served++
+	l := w.rangeLog(r.RangeID())
+	for i := len(l.leases) - 1; i >= 0; i-- {
+		span := &l.leases[i]
+		if span.Sequence != sequence {
+			continue
+		}
+		if span.Expiration.Less(ts) {
+			w.problem("r%d: %s served a read at %s, past the end of %s", l.id, r.Self(), ts, span.Lease)
+		}
+		if i+1 < len(l.leases) && !ts.Less(l.leases[i+1].Start) {
+			w.problem("r%d: %s served a read at %s, at or after the start of the next lease %s", l.id, r.Self(), ts, l.leases[i+1].Lease)
+		}
+		if span.maxServed.Less(ts) {
+			span.maxServed, span.servedBy = ts, r.Self().String()
+		}
+		break
+	}
+	w.alone(l, r)
+}
+
+// alone looks for a second replica that would serve at this moment, by its own
+// clock and its own knowledge.
+func (w *Watcher) alone(l *rangeLog, r *replica.Replica) {
+	if w.cluster == nil || !w.ClocksWithin() {
+		return
+	}
+	w.overlaps++
+	for _, d := range r.Desc().Replicas {
+		if d == r.Self() {
+			continue
+		}
+		s := w.cluster.Nodes()[d.NodeID-1].Server()
+		if s == nil {
+			continue
+		}
+		other := s.Store().Replica(l.id)
+		if other != nil && other.LeaseStatus(reading(s.Clock())) == replica.LeaseValid {
+			w.problem("r%d: while %s served a read, %s held a valid lease too: %s", l.id, r.Self(), other.Self(), other.State().Lease)
+		}
+	}
+}
+
+// reading is what a clock would give out now, without its giving out anything.
+func reading(c *hlc.Clock) hlc.Timestamp {
+	return c.Last().Forward(hlc.Timestamp{Wall: c.PhysicalNow()})
+}

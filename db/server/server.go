@@ -1,0 +1,185 @@
+package server
+
+import (
+	"fmt"
+	"time"
+
+	"simulacrum/db/hlc"
+	"simulacrum/db/keys"
+	"simulacrum/db/kv"
+	"simulacrum/db/kvclient"
+	"simulacrum/db/replica"
+	"simulacrum/db/rpc"
+	"simulacrum/db/storage"
+	"simulacrum/db/store"
+	"simulacrum/sim/env"
+)
+
+// Config is what a node needs to know before it can ask anybody.
+type Config struct {
+	NodeID    kv.NodeID
+	MaxOffset time.Duration // how far two clocks of the cluster differ at most
+	// Ranges are those that a new cluster begins with, the first of which holds the
+	// index of all. A node whose disk is empty writes its part of them.
+	Ranges []*kv.RangeDescriptor
+	// Peers are all nodes of the cluster.
+	Peers []kv.NodeID
+	// Endpoint names the endpoint of a node.
+	Endpoint func(kv.NodeID) string
+	Observer replica.Observer // may be nil
+}
+
+// Server is one incarnation of a node.
+type Server struct {
+	env      env.Env
+	cfg      Config
+	clock    *hlc.Clock
+	engine   *storage.Engine
+	rpc      *rpc.Node
+	store    *store.Store
+	router   *kvclient.Router
+	stopping bool
+}
+
+// bootstrapKey marks a disk whose part of the first ranges is written.
+var bootstrapKey = keys.StoreKey("bootstrapped")
+
+// Start boots the node on its disk and returns when it serves. An error says that
+// the disk cannot be used.
+func Start(t env.Task, e env.Env, cfg Config) (*Server, error) {
+	s := &Server{env: e, cfg: cfg, clock: hlc.NewClock(e, cfg.MaxOffset)}
+	var err error
+	if s.engine, err = storage.Open(t, e, "data", storage.Options{}); err != nil {
+		return nil, err
+	}
+	if err := s.bootstrap(t); err != nil {
+		return nil, err
+	}
+	// An earlier incarnation may have given out timestamps up to this far ahead.
+	if err := s.clock.RestartWait(t, hlc.Timestamp{}); err != nil {
+		return nil, err
+	}
+	s.rpc = rpc.New(e, s.clock)
+	s.store, err = store.Open(t, store.Config{
+		Env: e, Engine: s.engine, Clock: s.clock, NodeID: cfg.NodeID, StoreID: kv.StoreID(cfg.NodeID),
+		Transport: (*transport)(s), Observer: cfg.Observer,
+	})
+	if err != nil {
+		return nil, err
+	}
+	local := kv.SenderFunc(s.send)
+	s.router = kvclient.NewRouter(e, kvclient.NewTransport(e, s.rpc, cfg.NodeID, local, cfg.Endpoint), kvclient.Config{
+		Self: cfg.NodeID, FirstRange: s.firstRange,
+	})
+	kvclient.ServeStore(e, s.rpc, local)
+	kvclient.ServeGateway(e, s.rpc, kv.SenderFunc(s.sendViaGateway))
+	s.serveTransport()
+	s.rpc.Listen()
+	for _, p := range cfg.Peers {
+		s.rpc.Connect(cfg.Endpoint(p))
+	}
+	e.Go("server: clock check", s.watchClock)
+	return s, nil
+}
+
+// bootstrap writes the node's part of the first ranges, once in the life of its
+// disk. The mark is in the same batch: half a bootstrap is none.
+func (s *Server) bootstrap(t env.Task) error {
+	_, done, err := s.engine.Get(bootstrapKey)
+	if err != nil || done {
+		return err
+	}
+	b := s.engine.NewBatch()
+	store.Bootstrap(b, kv.StoreID(s.cfg.NodeID), s.cfg.Ranges)
+	b.Put(bootstrapKey, []byte{1})
+	var synced env.Promise[struct{}]
+	s.engine.Commit(b, true, func() { synced.Resolve(struct{}{}, nil) })
+	_, err = synced.Wait(t, "server: bootstrap", -1)
+	return err
+}
+
+// firstRange is the descriptor of the range that holds the index.
+func (s *Server) firstRange() *kv.RangeDescriptor {
+	if r := s.store.Replica(s.cfg.Ranges[0].RangeID); r != nil {
+		return r.Desc()
+	}
+	return s.cfg.Ranges[0]
+}
+
+func (s *Server) send(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
+	return s.store.Send(t, ba)
+}
+
+func (s *Server) sendViaGateway(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
+	if s.stopping {
+		return kv.ErrorResponse(kv.Errorf(kv.NodeUnavailable, "n%d is stopping", s.cfg.NodeID))
+	}
+	via := *ba
+	via.Gateway = s.cfg.NodeID
+	return s.router.Send(t, &via)
+}
+
+// clockCheckEvery is how often a node compares its clock with those of its peers.
+const clockCheckEvery = time.Second
+
+// watchClock ends the node when its clock has strayed from those of most others.
+func (s *Server) watchClock(t env.Task) {
+	for t.Sleep(clockCheckEvery) == nil {
+		if err := s.rpc.CheckOffsets(); err != nil {
+			s.env.Probe(probeClockStrayed)
+			s.env.Fatal(err)
+		}
+	}
+}
+
+// Store is the node's store.
+func (s *Server) Store() *store.Store { return s.store }
+
+// Engine is the node's storage engine.
+func (s *Server) Engine() *storage.Engine { return s.engine }
+
+// Clock is the node's hybrid clock.
+func (s *Server) Clock() *hlc.Clock { return s.clock }
+
+// RPC is the node's end of all calls.
+func (s *Server) RPC() *rpc.Node { return s.rpc }
+
+// Stop ends the node in order: it takes no new work from clients, hands its leases
+// to others as far as that goes, and closes the engine. It takes a bounded time.
+func (s *Server) Stop(t env.Task) {
+	s.stopping = true
+	t.SetDeadline(s.env.Mono() + drainLimit)
+	s.store.VisitReplicas(func(r *replica.Replica) bool {
+		s.handOver(t, r)
+		return t.Err() == nil
+	})
+	t.SetDeadline(0)
+	s.rpc.Stop()
+	s.store.Stop()
+	if err := s.engine.Close(t); err != nil {
+		s.env.Log("closing the engine: %v", err)
+	}
+}
+
+// drainLimit bounds how long a node that stops tries to get rid of its leases.
+const drainLimit = 3 * time.Second
+
+// handOver gives a lease to the first other replica that can take it.
+func (s *Server) handOver(t env.Task, r *replica.Replica) {
+	if !r.HoldsLease() {
+		return
+	}
+	for _, d := range r.Desc().Replicas {
+		if d.NodeID == s.cfg.NodeID || !(*transport)(s).Live(d.NodeID) {
+			continue
+		}
+		if _, err := r.TransferLease(t, d.StoreID); err == nil || t.Err() != nil {
+			return
+		}
+	}
+}
+
+// String describes the node for people.
+func (s *Server) String() string {
+	return fmt.Sprintf("n%d at %s\n%s\n%s", s.cfg.NodeID, s.clock.Last(), s.engine, s.store)
+}
