@@ -97,7 +97,14 @@ func subset[T any](r *rand.Rand, from []T, n int) []T {
 func (g *swarm) family(family Family) {
 	var all []Kind
 	for _, k := range Kinds() {
-		if k.Family() == family {
+		if k.Family() != family {
+			continue
+		}
+		all = append(all, k)
+		switch k { // the ones that matter most come more often
+		case Partition:
+			all = append(all, k, k)
+		case Crash, Degrade:
 			all = append(all, k)
 		}
 	}
@@ -127,8 +134,10 @@ func (g *swarm) below(d time.Duration) time.Duration {
 	return time.Duration(g.Int64N(max(1, int64(d/time.Millisecond)))) * time.Millisecond
 }
 
-// between draws a time in [lo, hi).
-func (g *swarm) between(lo, hi time.Duration) time.Duration { return lo + g.below(hi-lo) }
+// between draws a time in [lo, hi), in whole milliseconds, at least one.
+func (g *swarm) between(lo, hi time.Duration) time.Duration {
+	return max(time.Millisecond, lo.Truncate(time.Millisecond)) + g.below(hi-lo)
+}
 
 // length draws how long a fault lasts: an instant, long enough for an election, or
 // for a lease to run out, or for most of the window.

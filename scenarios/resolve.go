@@ -232,6 +232,9 @@ func (r *Resolved) drawPlan(probes []env.Probe) {
 	m.Grace = max(m.Grace, 2*r.Lease)
 	b := nemesis.Bounds{From: time.Duration(f.From), To: time.Duration(f.To), Strength: f.Strength, MaxDown: f.MaxDown, MaxActive: f.MaxActive,
 		MinAvailable: int64(f.MinAvailable), BeyondMaxOffset: f.Beyond, Lease: r.Lease, Election: r.Election, Model: m, Given: r.Plan}
+	// While it draws, the full time of grace would leave room for hardly one fault
+	// that takes a quorum; that half a lease may pass between two is enough.
+	b.Model.Grace = r.Election + r.Lease/2
 	if f.Expect == "available" {
 		b.MinAvailable = 1_000_000
 	} else if f.Probes {
