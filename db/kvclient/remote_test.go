@@ -220,3 +220,71 @@ func TestRemoteUnderFaults(t *testing.T) {
 		}
 	}
 }
+
+// The client leaves a gateway that refuses or is silent. What it wrote there and got
+// no answer to is ambiguous, though the next gateway could have answered; what it
+// read is read there.
+func TestRemoteChangesGateways(t *testing.T) {
+	c := newCluster(t, 3)
+	client := c.procs["c1"]
+	db := kv.NewDB(client.remote, 0)
+	var errs []error
+	var gateways []string
+	step := func(do func(t env.Task) error) {
+		client.Go("client", func(t env.Task) {
+			errs = append(errs, do(t))
+			gateways = append(gateways, client.remote.Gateway())
+		})
+		c.run(20 * time.Second)
+	}
+	inc := func(t env.Task) error { _, err := db.Inc(t, keys.Key("a"), 1); return err }
+	get := func(t env.Task) error { _, err := db.Get(t, keys.Key("a")); return err }
+
+	step(inc)
+	c.net.Cut([]string{"n1"}, []string{"c1"}, network.Drop)
+	step(inc)
+	c.procs["n2"].Machine().Kill("test")
+	step(inc)
+	step(get)
+	c.net.Cut([]string{"n3"}, []string{"c1"}, network.Drop)
+	step(get)
+	want := []struct {
+		kind    kv.ErrorKind
+		gateway string
+	}{{0, "n1"}, {kv.Ambiguous, "n2"}, {0, "n3"}, {0, "n3"}, {kv.Timeout, ""}}
+	for i, w := range want {
+		var kind kv.ErrorKind
+		if errs[i] != nil {
+			kind = kv.AsError(errs[i]).Kind
+		}
+		if kind != w.kind || w.gateway != "" && gateways[i] != w.gateway {
+			t.Errorf("step %d: %v at gateway %s, want %v at %s", i, errs[i], gateways[i], w.kind, w.gateway)
+		}
+	}
+	if n := binary.BigEndian.Uint64(c.store.data["a"].Value); n != 3 {
+		t.Errorf("the counter is %d", n)
+	}
+}
+
+// The same seed gives the same run.
+func TestDeterministic(t *testing.T) {
+	run := func() uint64 {
+		c := newCluster(t, 5)
+		client := c.procs["c1"]
+		c.s.Schedule(50*time.Millisecond, "reset", func() { c.net.Reset([]string{"c1"}, []string{"n1"}) })
+		c.s.Schedule(80*time.Millisecond, "lease", func() { c.setHolder("a", 3) })
+		for i := range 8 {
+			db := kv.NewDB(client.remote, uint64(i)<<32)
+			client.Go("client", func(t env.Task) {
+				for range 50 {
+					db.Inc(t, keys.Key("a"), 1)
+				}
+			})
+		}
+		c.run(10 * time.Second)
+		return c.s.Hash()
+	}
+	if a, b := run(), run(); a != b {
+		t.Fatalf("%x and %x", a, b)
+	}
+}

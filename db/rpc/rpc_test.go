@@ -425,3 +425,42 @@ func TestDeterministic(t *testing.T) {
 		t.Fatalf("%x and %x", a, b)
 	}
 }
+
+// Bytes in progress are bounded, but a single large request gets through; and what
+// waits for a connection is bounded too.
+func TestBounds(t *testing.T) {
+	w := newWorld(t, 13, map[string]int64{"rpc.max_bytes": 1 << 20, "rpc.max_held": 2})
+	a, b := w.start("a"), w.start("b").serve()
+	large := strings.Repeat("x", 2<<20)
+	o := a.call("b", echoKind, large, time.Second)
+	w.run(time.Second)
+	if len(o.answer) != len(large)+2 {
+		t.Fatalf("%d bytes, %v", len(o.answer), o.err)
+	}
+	slow := a.call("b", echoKind, "100ms", time.Second)
+	w.run(20 * time.Millisecond)
+	second := a.call("b", echoKind, large, time.Second)
+	w.run(time.Second)
+	if slow.err != nil {
+		t.Fatal(slow.err)
+	}
+	second.want(t, "beyond the bytes", false, ErrOverloaded)
+
+	w.reset("a", "b")
+	w.run(time.Second)
+	var all []*outcome
+	for range 4 {
+		all = append(all, a.call("b", echoKind, "x", time.Second))
+	}
+	w.run(time.Second)
+	full := 0
+	for _, o := range all {
+		if o.err != nil {
+			o.want(t, "held", false, ErrQueueFull)
+			full++
+		}
+	}
+	if full != 2 || b.MemoryHeld() != 0 {
+		t.Fatalf("%d refused, %d bytes", full, b.MemoryHeld())
+	}
+}
