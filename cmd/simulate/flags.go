@@ -57,7 +57,7 @@ func parseFlags(args []string, stderr io.Writer) (*options, error) {
 	})
 	f.Func("seeds", "sweep the seeds from `A-B`, both included", o.parseRange)
 	f.Func("scenario", "`name` or file of the scenario; a sweep takes a comma list, or all", o.parseScenarios)
-	f.DurationVar(&o.Duration, "duration", 0, "virtual time to run, instead of the scenario's")
+	f.DurationVar(&o.Duration, "duration", 0, "virtual time that clients work, instead of the scenario's; longer if what heals last needs it")
 	f.DurationVar(&o.Until, "until", 0, "stop at this virtual time and judge nothing that needs the end")
 	f.StringVar(&o.Plan, "plan", "", "replay the faults of this recorded plan `file`")
 	f.Uint64Var(&o.Why, "why", 0, "tell the chain of causes that led to this `event`")

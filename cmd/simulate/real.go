@@ -1,17 +1,164 @@
 package main
 
-// newRunner is the runner of this build. It holds no scenario yet, and says so.
-func newRunner() runner { return empty{} }
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
 
-// empty is a build without scenarios.
-type empty struct{}
+	"simulacrum/db/server"
+	"simulacrum/nemesis"
+	"simulacrum/scenarios"
+	"simulacrum/workloads"
+)
 
-func (empty) Scenarios() []string { return nil }
+// newRunner is the runner of this build.
+func newRunner() runner { return house{} }
 
-func (empty) Catalog() []section { return nil }
+// house runs the scenarios of this repository.
+type house struct{}
 
-func (empty) Check(q request) error {
-	return &usageError{What: "no scenario " + q.Scenario + " in this build"}
+// Scenarios puts the default one first.
+func (house) Scenarios() []string {
+	names := scenarios.List()
+	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(rankOf(a), rankOf(b)) })
+	return names
 }
 
-func (e empty) Run(q request) (*result, error) { return nil, e.Check(q) }
+func rankOf(scenario string) int {
+	if scenario == "default" {
+		return 0
+	}
+	return 1
+}
+
+func (house) Check(q request) error {
+	_, err := resolve(q)
+	return err
+}
+
+// resolve is the scenario of a request, with every draw made. What is wrong with
+// scenario or plan is a *usageError.
+func resolve(q request) (*scenarios.Resolved, error) {
+	s, err := scenarios.Load(q.Scenario)
+	if err != nil {
+		return nil, &usageError{What: err.Error()}
+	}
+	if q.Duration > 0 {
+		shorten(s, q.Duration)
+	}
+	if q.Plan != "" {
+		if err := replay(s, q.Plan); err != nil {
+			return nil, err
+		}
+	}
+	if q.Duration > 0 || q.Plan != "" {
+		if s, err = scenarios.Parse(s.String()); err != nil { // the rules of files hold for flags
+			_, what, _ := strings.Cut(err.Error(), ": ") // its line is not in any file
+			return nil, &usageError{What: fmt.Sprintf("%s with -duration or -plan: %s", q.Scenario, what)}
+		}
+	}
+	r, err := s.Resolve(q.Seed, server.Knobs(), server.Probes())
+	if err != nil {
+		return nil, &usageError{File: q.Scenario, What: err.Error()}
+	}
+	return r, nil
+}
+
+// shorten gives the scenario another duration. The fault window keeps its place in
+// proportion.
+func shorten(s *scenarios.Scenario, d time.Duration) {
+	scale := func(t scenarios.Duration) scenarios.Duration {
+		ratio := float64(d) / float64(s.Duration)
+		return scenarios.Duration(time.Duration(float64(t) * ratio).Round(time.Millisecond))
+	}
+	s.Faults.From, s.Faults.To = scale(s.Faults.From), scale(s.Faults.To)
+	s.Duration = scenarios.Duration(d)
+}
+
+// replay has the scenario do exactly the faults of a recorded plan.
+func replay(s *scenarios.Scenario, file string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return &usageError{What: err.Error(), Remedy: "a run writes its plan into its folder below simulate-out"}
+	}
+	plan, err := nemesis.ParsePlan(string(text))
+	var at *nemesis.LineError
+	switch {
+	case errors.As(err, &at):
+		return &usageError{File: file, Line: at.Line, What: at.Err.Error()}
+	case err != nil:
+		return &usageError{File: file, What: err.Error()}
+	}
+	s.Faults.Families, s.Faults.Plan = []string{}, []string{}
+	for _, f := range plan.Faults {
+		s.Faults.Plan = append(s.Faults.Plan, f.String())
+	}
+	return nil
+}
+
+// Catalog lists everything that can be named.
+func (h house) Catalog() []section {
+	return []section{
+		{"scenarios", scenarioEntries(h.Scenarios())},
+		{"workloads", workloadEntries()},
+		{"faults", faultEntries()},
+		{"probes", probeEntries()},
+		{"knobs", knobEntries()},
+	}
+}
+
+func scenarioEntries(names []string) []entry {
+	var list []entry
+	for _, name := range names {
+		s, err := scenarios.Load(name)
+		if err != nil {
+			panic("simulate: an embedded scenario does not load: " + err.Error())
+		}
+		list = append(list, entry{name, strings.Join(strings.Fields(s.Doc), " ")})
+	}
+	return list
+}
+
+func workloadEntries() []entry {
+	var list []entry
+	for _, name := range workloads.Names() {
+		list = append(list, entry{name, ""})
+	}
+	return list
+}
+
+func faultEntries() []entry {
+	var list []entry
+	for _, k := range nemesis.Kinds() {
+		list = append(list, entry{k.String(), k.Family().String()})
+	}
+	return list
+}
+
+func probeEntries() []entry {
+	var list []entry
+	for _, p := range server.Probes() {
+		list = append(list, entry{string(p), ""})
+	}
+	return list
+}
+
+func knobEntries() []entry {
+	var list []entry
+	for _, k := range server.Knobs() {
+		list = append(list, entry{k.Name, fmt.Sprintf("%d, from %d to %d: %s", k.Default, k.Min, k.Max, k.Doc)})
+	}
+	return list
+}
+
+// Run makes one run.
+func (house) Run(q request) (*result, error) {
+	if _, err := resolve(q); err != nil {
+		return nil, err
+	}
+	return nil, errors.New("scenarios resolve in this build and do not run")
+}

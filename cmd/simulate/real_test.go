@@ -1,0 +1,80 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The scenarios of this build resolve, also when they are made longer, and cut
+// short where the plan in their file allows; the default one comes first. A run
+// goes on longer than asked for if what heals last needs the time.
+func TestScenariosResolve(t *testing.T) {
+	names := house{}.Scenarios()
+	if names[0] != "default" {
+		t.Errorf("the first scenario is %s", names[0])
+	}
+	for _, name := range names {
+		for _, d := range []time.Duration{0, 20 * time.Second, 3 * time.Minute} {
+			r, err := resolve(request{Scenario: name, Seed: 7, Duration: d})
+			var usage *usageError
+			switch {
+			case errors.As(err, &usage) && d == 20*time.Second && strings.Contains(err.Error(), "its time does not come"):
+			case err != nil:
+				t.Errorf("%s for %v: %v", name, d, err)
+			case r.Duration < d:
+				t.Errorf("%s for %v takes %v", name, d, r.Duration)
+			}
+		}
+	}
+}
+
+// A recorded plan replaces what the seed would draw: it comes back as it was.
+func TestPlanIsReplayed(t *testing.T) {
+	first, err := resolve(request{Scenario: "partitions", Seed: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "plan")
+	if err := os.WriteFile(file, []byte(first.Plan.String()), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	again, err := resolve(request{Scenario: "partitions", Seed: 6, Plan: file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again.Plan.String() != first.Plan.String() || len(first.Plan.Faults) == 0 {
+		t.Errorf("recorded\n%s\nreplayed\n%s", first.Plan, again.Plan)
+	}
+}
+
+// Mistakes in what a person wrote are usage errors that name file and line.
+func TestMistakesAreUsageErrors(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		name = filepath.Join(dir, name)
+		if err := os.WriteFile(name, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	for _, c := range []struct {
+		q    request
+		want string
+	}{
+		{request{Scenario: "defualt"}, `no scenario is called "defualt"`},
+		{request{Scenario: filepath.Join(dir, "none.toml")}, "no such file"},
+		{request{Scenario: write("bad.toml", "name = \"bad\"\ncolour = 3\n")}, "bad.toml: line 2"},
+		{request{Scenario: "default", Plan: filepath.Join(dir, "none")}, "no such file"},
+		{request{Scenario: "default", Plan: write("plan", "# a plan\nT+5s crush n1\n")}, "plan:2: "},
+	} {
+		_, err := resolve(c.q)
+		var usage *usageError
+		if !errors.As(err, &usage) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: error %v, want a usage error with %q", c.q, err, c.want)
+		}
+	}
+}
