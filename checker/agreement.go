@@ -169,3 +169,38 @@ func pictureKey(keys, searched []KeyResult) string {
 	}
 	return best
 }
+
+// PictureKey chooses the key to draw when all that is left of the checks are their
+// verdicts: the key of the first witness of the first violation, or else, of the
+// keys that the caller names, the one with the most operations that a picture
+// shows whole. Empty when nothing suits.
+func PictureKey(h *history.History, verdicts []Verdict, keys []string) string {
+	wanted := map[string]bool{}
+	for _, k := range keys {
+		wanted[k] = true
+	}
+	n := map[string]int{}
+	witness := map[int]string{}
+	for i := range h.Ops {
+		for _, a := range h.Ops[i].Actions {
+			if wanted[a.Key] {
+				n[a.Key]++
+				if witness[h.Ops[i].ID] == "" {
+					witness[h.Ops[i].ID] = a.Key
+				}
+			}
+		}
+	}
+	for _, v := range verdicts {
+		if v.Valid == Violation && len(v.Ops) > 0 && witness[v.Ops[0]] != "" {
+			return witness[v.Ops[0]]
+		}
+	}
+	best := ""
+	for _, k := range keys {
+		if c := n[k]; c > 0 && c <= pictureOps && (best == "" || c > n[best] || c == n[best] && k < best) {
+			best = k
+		}
+	}
+	return best
+}

@@ -257,3 +257,30 @@ func TestPicture(t *testing.T) {
 		t.Error("a picture of a key that is not there")
 	}
 }
+
+// What a failed batch found after its own write has gone with it; what it found
+// before, it found.
+func TestFailedBatch(t *testing.T) {
+	batch := func(first, second history.Action) *history.History {
+		h := &history.History{}
+		line(h, "a", 0, 10, history.OK, 5, w(1))
+		op := line(h, "b", 20, 30, history.Fail, 0, first, second, history.Action{F: history.CAS, Key: "y", Arg: history.Int(3), Expect: history.Int(2), Result: history.NoKey()})
+		op.Err = history.ConditionFailed
+		line(h, "a", 40, 50, history.OK, 45, r(1))
+		return h
+	}
+	for _, res := range []RegisterResult{Registers(batch(w(7), r(7)), Options{}), Registers(batch(r(1), w(7)), Options{})} {
+		if v := Worst(res.Verdicts...); v != OK {
+			t.Errorf("%s", res.Verdicts)
+		}
+	}
+	res := Registers(batch(r(4), w(7)), Options{})
+	wants(t, res.Verdicts[0], Violation, "phantom")
+	wants(t, res.Verdicts[1], Violation, "no order")
+	if k := PictureKey(batch(r(4), w(7)), res.Verdicts, []string{"x", "y"}); k != "x" {
+		t.Errorf("picture of %q", k)
+	}
+	if k := PictureKey(batch(r(1), w(7)), nil, []string{"y", "x"}); k != "x" {
+		t.Errorf("picture of %q", k)
+	}
+}

@@ -214,11 +214,25 @@ func (s *splitter) op(op *history.Op, universe []string) {
 				s.scan(op, a, universe)
 			}
 		case op.Outcome == history.Fail:
-			s.key(a.Key).failed(op, a)
+			if !ownWriteBefore(op, i) {
+				s.key(a.Key).failed(op, a)
+			}
 		default:
 			s.key(a.Key).fold(op, a)
 		}
 	}
+}
+
+// ownWriteBefore reports whether an operation wrote the key of its i-th action
+// before that action: what a failed batch found there is then its own, and has
+// gone with it.
+func ownWriteBefore(op *history.Op, i int) bool {
+	for j := 0; j < i; j++ {
+		if op.Actions[j].Key == op.Actions[i].Key && op.Actions[j].F.Writes() {
+			return true
+		}
+	}
+	return false
 }
 
 // failed takes what a failed condition saw. A failure of another kind saw nothing.

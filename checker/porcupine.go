@@ -161,6 +161,9 @@ func relevant(op *history.Op, actions []history.Action) []history.Action {
 		} else if a.F == history.CAS && len(op.Actions) == 1 {
 			out = append(out, a)
 		}
+		if a.F.Writes() {
+			break // what it found from here on is its own, and has gone with it
+		}
 	}
 	return out
 }
