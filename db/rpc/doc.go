@@ -30,6 +30,6 @@
 // false) or may have run, or may still run. One-way messages may be lost silently.
 //
 // A server runs each call in a task of its own (the kernel reuses the stacks),
-// bound by the caller's deadline. It admits a bounded number of calls and bytes for
-// each class and refuses what exceeds them at once.
+// bound by the caller's deadline. It admits a bounded number of calls and bytes of
+// each kind and refuses what exceeds them at once.
 package rpc

@@ -13,7 +13,7 @@ import (
 var (
 	knobPingInterval = &env.Knob{Name: "rpc.ping_interval", Default: int64(time.Second), Min: int64(100 * time.Millisecond), Max: int64(5 * time.Second),
 		Doc: "time between pings of a connection, ns"}
-	knobPingTimeout = &env.Knob{Name: "rpc.ping_timeout", Default: int64(2 * time.Second), Min: int64(300 * time.Millisecond), Max: int64(20 * time.Second),
+	knobPingTimeout = &env.Knob{Name: "rpc.ping_timeout", Default: int64(2 * time.Second), Min: int64(1500 * time.Millisecond), Max: int64(20 * time.Second),
 		Doc: "a connection that gave no sign for this long after a ping is closed, ns"}
 	knobIdle = &env.Knob{Name: "rpc.idle", Default: int64(time.Minute), Min: int64(2 * time.Second), Max: int64(time.Hour),
 		Doc: "a connection unused for this long is closed, ns"}
@@ -21,10 +21,10 @@ var (
 		Doc: "time until the next attempt to connect, after the first failure, ns"}
 	knobBackoffMax = &env.Knob{Name: "rpc.backoff_max", Default: int64(time.Second), Min: int64(10 * time.Millisecond), Max: int64(30 * time.Second),
 		Doc: "time until the next attempt to connect, after many failures, ns"}
-	knobMaxCalls = &env.Knob{Name: "rpc.max_calls", Default: 1024, Min: 4, Max: 1 << 20,
-		Doc: "calls of one class that a server has in progress at most"}
+	knobMaxCalls = &env.Knob{Name: "rpc.max_calls", Default: 1024, Min: 16, Max: 1 << 20,
+		Doc: "calls of one kind that a server has in progress at most"}
 	knobMaxBytes = &env.Knob{Name: "rpc.max_bytes", Default: 128 << 20, Min: 1 << 20, Max: 1 << 34,
-		Doc: "bytes of requests of one class that a server has in progress at most"}
+		Doc: "bytes of requests of one kind that a server has in progress at most"}
 	knobMaxHeld = &env.Knob{Name: "rpc.max_held", Default: 1024, Min: 1, Max: 1 << 20,
 		Doc: "frames that wait for one connection to stand at most"}
 	knobOffsetCheck = &env.Knob{Name: "rpc.offset_check", Default: 1, Min: 0, Max: 1,
@@ -80,12 +80,14 @@ type Node struct {
 	peers   map[string]*peer
 	ordered []*peer // by name
 	calls   callTable
-	load    [NumClasses]load
+	load    [256]load // by kind
 	stats   Stats
 	stopped bool
 }
 
-// load is what a server has in progress.
+// load is what a server has in progress of one kind. Each kind has limits of its
+// own: were they shared, calls of clients that wait for other nodes could keep the
+// calls of those nodes out, which wait for nobody.
 type load struct {
 	calls int
 	bytes int64

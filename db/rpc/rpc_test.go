@@ -80,7 +80,7 @@ func TestManyCalls(t *testing.T) {
 			}
 		}
 	}
-	if l := b.node.load[Default]; l != (load{}) || b.MemoryHeld() != 0 {
+	if l := b.node.load[echoKind.ID]; l != (load{}) || b.MemoryHeld() != 0 {
 		t.Fatalf("left in progress: %+v, %d bytes", l, b.MemoryHeld())
 	}
 	if len(a.node.calls.slots) > 200 || len(a.node.calls.free) != len(a.node.calls.slots) {
@@ -211,7 +211,7 @@ func TestDeadlineTravels(t *testing.T) {
 	}
 }
 
-// Beyond its limits a server refuses at once, and other classes go on.
+// Beyond its limits a server refuses at once, and other kinds go on.
 func TestOverload(t *testing.T) {
 	w := newWorld(t, 6, map[string]int64{"rpc.max_calls": 4})
 	a, b := w.start("a"), w.start("b").serve()

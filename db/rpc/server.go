@@ -54,7 +54,7 @@ func (n *Node) admit(c env.Conn, f *frame) {
 	}
 	k := n.kinds[f.kind]
 	size := int64(f.payload.Size())
-	l := &n.load[k.Class]
+	l := &n.load[f.kind]
 	if l.calls >= n.maxCalls || l.bytes+size > n.maxBytes && l.calls > 0 {
 		n.stats.Overloaded++
 		n.e.Probe(ProbeOverloaded)
