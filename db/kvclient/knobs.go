@@ -8,9 +8,9 @@ import (
 )
 
 var (
-	knobTimeout = &env.Knob{Name: "kvclient.timeout", Default: int64(10 * time.Second), Min: int64(100 * time.Millisecond), Max: int64(5 * time.Minute),
+	knobTimeout = &env.Knob{Name: "kvclient.timeout", Default: int64(10 * time.Second), Min: int64(2 * time.Second), Max: int64(5 * time.Minute),
 		Doc: "time for a batch that states no deadline, ns"}
-	knobReadAttempt = &env.Knob{Name: "kvclient.read_attempt", Default: int64(3 * time.Second), Min: int64(50 * time.Millisecond), Max: int64(time.Minute),
+	knobReadAttempt = &env.Knob{Name: "kvclient.read_attempt", Default: int64(3 * time.Second), Min: int64(time.Second), Max: int64(time.Minute),
 		Doc: "time until a read is tried elsewhere, ns"}
 	knobBackoffMin = &env.Knob{Name: "kvclient.backoff_min", Default: int64(5 * time.Millisecond), Min: int64(time.Millisecond), Max: int64(time.Second),
 		Doc: "pause after the first round of refusals, ns; doubles"}

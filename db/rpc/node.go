@@ -25,7 +25,7 @@ var (
 		Doc: "calls of one kind that a server has in progress at most"}
 	knobMaxBytes = &env.Knob{Name: "rpc.max_bytes", Default: 128 << 20, Min: 1 << 20, Max: 1 << 34,
 		Doc: "bytes of requests of one kind that a server has in progress at most"}
-	knobMaxHeld = &env.Knob{Name: "rpc.max_held", Default: 1024, Min: 1, Max: 1 << 20,
+	knobMaxHeld = &env.Knob{Name: "rpc.max_held", Default: 1024, Min: 16, Max: 1 << 20,
 		Doc: "frames that wait for one connection to stand at most"}
 	knobOffsetCheck = &env.Knob{Name: "rpc.offset_check", Default: 1, Min: 0, Max: 1,
 		Doc: "1: a node whose clock is far from those of most peers finds fault with itself"}
