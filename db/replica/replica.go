@@ -7,6 +7,7 @@ import (
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
+	"go.etcd.io/raft/v3/tracker"
 
 	"simulacrum/db/codec"
 	"simulacrum/db/concurrency"
@@ -232,6 +233,15 @@ func (r *Replica) String() string {
 	if n := len(r.proposals.pending); n > 0 {
 		fmt.Fprintf(&b, ", %d pending", n)
 	}
+	return b.String()
+}
+
+// ProgressString prints what a leader knows of the others, a line each.
+func (r *Replica) ProgressString() string {
+	var b strings.Builder
+	r.rn.WithProgress(func(id uint64, _ raft.ProgressType, p tracker.Progress) {
+		fmt.Fprintf(&b, "%d: %s match %d next %d pending snapshot %d active %t\n", id, p.State, p.Match, p.Next, p.PendingSnapshot, p.RecentActive)
+	})
 	return b.String()
 }
 

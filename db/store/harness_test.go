@@ -34,6 +34,11 @@ type cluster struct {
 	hold func(from, to kv.NodeID, m *replica.Message) bool
 	tell func(format string, args ...any) // of what an observer saw
 	sent int
+	// observe, if not nil, is told of leases and reads.
+	observe interface {
+		LeaseApplied(r *replica.Replica, prev, next kv.Lease)
+		Served(r *replica.Replica, ts hlc.Timestamp, sequence int64)
+	}
 }
 
 type node struct {
@@ -242,9 +247,16 @@ func (w *watch) Applied(r *replica.Replica, index uint64, c *replica.Command, wh
 }
 func (w *watch) LeaseApplied(r *replica.Replica, prev, next kv.Lease) {
 	w.n.c.tell("n%d: lease #%d of n%d", w.n.id, next.Sequence, next.Replica.NodeID)
+	if o := w.n.c.observe; o != nil {
+		o.LeaseApplied(r, prev, next)
+	}
 }
 func (w *watch) LeaderChanged(r *replica.Replica, term uint64, leader kv.ReplicaID) {}
-func (w *watch) Served(r *replica.Replica, ts hlc.Timestamp, sequence int64)        {}
+func (w *watch) Served(r *replica.Replica, ts hlc.Timestamp, sequence int64) {
+	if o := w.n.c.observe; o != nil {
+		o.Served(r, ts, sequence)
+	}
+}
 func (w *watch) SnapshotApplied(r *replica.Replica, index uint64) {
 	w.n.c.tell("n%d: snapshot installed", w.n.id)
 }

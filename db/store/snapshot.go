@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"simulacrum/db/kv"
@@ -20,6 +21,15 @@ type snapshots struct {
 	idle    time.Duration
 	// incoming are half received, in order of arrival; at most one of a range.
 	incoming []*incoming
+	// outgoing are those under way. A leader that lost its place and regained it may
+	// ask for one that is still being sent; two to the same replica would displace
+	// each other there for ever, so the first stands for both.
+	outgoing []target
+}
+
+type target struct {
+	of kv.RangeID
+	to kv.ReplicaDescriptor
 }
 
 type incoming struct {
@@ -40,12 +50,19 @@ func (p *snapshots) init(s *Store) {
 
 // SendSnapshot implements replica.Host.
 func (s *Store) SendSnapshot(r *replica.Replica, to kv.ReplicaDescriptor) {
+	p := &s.snapshots
+	key := target{r.RangeID(), to}
+	if slices.Contains(p.outgoing, key) {
+		return
+	}
+	p.outgoing = append(p.outgoing, key)
 	s.cfg.Env.Go("store: snapshot", func(t env.Task) {
-		err := s.snapshots.send(t, r, to)
+		err := p.send(t, r, to)
 		if err != nil {
 			s.cfg.Env.Probe(probeSnapFailed)
 			s.cfg.Env.Log("snapshot of r%d to %s: %v", r.RangeID(), to, err)
 		}
+		p.outgoing = slices.DeleteFunc(p.outgoing, func(k target) bool { return k == key })
 		r.ReportSnapshot(to.ReplicaID, err == nil)
 	})
 }
