@@ -99,7 +99,7 @@ func (e *Engine) Commit(b *Batch, sync bool, done func()) {
 		if b.Size() > maxRecord {
 			panic(fmt.Sprintf("storage: batch of %d bytes", b.Size()))
 		}
-		if e.mem.used()+2*int64(b.Size()) > 1<<31 {
+		if e.mem.used()+2*int64(b.Size()) > 1<<31 && !e.mem.empty() {
 			e.rotate() // positions in a memtable have 32 bits
 		}
 		base := e.seq + 1

@@ -31,6 +31,11 @@ type Iter struct {
 	srcs   []source
 	curs   []*entry // srcs[i].cur()
 
+	// Room for the sources of most iterators, so that one allocation makes them.
+	srcRoom [6]source
+	curRoom [6]*entry
+	memRoom [3]memIter
+
 	valid    bool
 	backward bool
 	key, val []byte
@@ -46,15 +51,12 @@ func (e *Engine) newIter(s *state, extra *memtable, seq uint64, lo, hi []byte) *
 	}
 	s.refs++
 	e.openIters++
-	n := len(s.mems) + len(s.levels[0]) + numLevels
-	i.srcs = make([]source, 0, n)
+	i.srcs, i.curs = i.srcRoom[:0], i.curRoom[:0]
 	if extra != nil {
-		i.srcs = append(i.srcs, &memIter{m: extra})
+		i.addMem(extra)
 	}
 	for _, m := range s.mems {
-		if !m.empty() {
-			i.srcs = append(i.srcs, &memIter{m: m})
-		}
+		i.addMem(m)
 	}
 	for _, t := range s.levels[0] {
 		if i.touches(t) {
@@ -66,11 +68,22 @@ func (e *Engine) newIter(s *state, extra *memtable, seq uint64, lo, hi []byte) *
 			i.srcs = append(i.srcs, &levelIter{tables: s.levels[n]})
 		}
 	}
-	i.curs = make([]*entry, len(i.srcs))
-	for n, src := range i.srcs {
-		i.curs[n] = src.cur()
+	for _, src := range i.srcs {
+		i.curs = append(i.curs, src.cur())
 	}
 	return i
+}
+
+func (i *Iter) addMem(m *memtable) {
+	if m.empty() {
+		return
+	}
+	it := &memIter{}
+	if n := len(i.srcs); n < len(i.memRoom) {
+		it = &i.memRoom[n]
+	}
+	it.m = m
+	i.srcs = append(i.srcs, it)
 }
 
 func (i *Iter) touches(t *table) bool {

@@ -58,6 +58,7 @@ type manifest struct {
 	num  uint64
 	f    vfs.File
 	size int64
+	base int64 // size of the first edit, which lists everything
 	l    layout
 }
 
@@ -146,7 +147,7 @@ func (e *Engine) newManifest(l layout) error {
 	}
 	m.f = f
 	b := appendRecord(nil, num, 0, 0, l.snapshot().encode(nil), nil)
-	m.size = int64(len(b))
+	m.size, m.base = int64(len(b)), int64(len(b))
 	if _, err = f.Write(b); err == nil {
 		err = f.Sync()
 	}
@@ -201,7 +202,9 @@ func (e *Engine) logEdit(ed *edit) error {
 	if err := next.apply(ed); err != nil {
 		panic(fmt.Sprintf("storage: an edit that does not fit the layout: %v", err))
 	}
-	if m.size > e.limits.manifest {
+	// A file that has grown to several times its first edit, however long that is:
+	// so rewriting costs no more than a constant factor.
+	if m.size > e.limits.manifest+2*m.base {
 		return e.newManifest(next)
 	}
 	b := appendRecord(nil, m.num, m.size, m.size, ed.encode(nil), nil)
