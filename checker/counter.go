@@ -99,13 +99,24 @@ func (c *counter) key(k *keyHistory, initial history.Value) int {
 	return final
 }
 
+// asAddition reads what an operation added: its batch may hold several increments
+// of the key, and reads between them, and nothing else.
 func asAddition(k *keyHistory, o *keyOp) (addition, bool) {
+	for _, a := range o.op.Actions {
+		if a.Key == k.key && a.F != history.Increment && a.F != history.Read {
+			return addition{}, false
+		}
+	}
 	switch {
 	case o.does == doesAdd:
 		return addition{o: o, by: o.delta}, true
-	case o.does == doesSet && o.sees == seesSum:
+	case o.does == doesSet:
 		n, _ := k.values.number(o.arg)
-		return addition{o: o, by: n - o.sum, result: n, known: true}, true
+		from := o.sum
+		if o.sees == seesValue {
+			from, _ = k.values.number(o.seen)
+		}
+		return addition{o: o, by: n - from, result: n, known: true}, true
 	}
 	return addition{}, false
 }
