@@ -2,6 +2,7 @@ package nemesis
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -245,6 +246,20 @@ func (f Fault) spans(start, end time.Duration) [][2]time.Duration {
 			to = from + f.For
 		}
 		all = append(all, [2]time.Duration{from, to})
+	}
+	return all
+}
+
+// Targets lists the endpoints that the fault names, in the topology's order within
+// each group, none twice.
+func (f Fault) Targets(topo Topology) []string {
+	var all []string
+	for _, group := range f.Who {
+		for _, name := range topo.group(group, f.Kind.Family() == Network) {
+			if !slices.Contains(all, name) {
+				all = append(all, name)
+			}
+		}
 	}
 	return all
 }

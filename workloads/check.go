@@ -57,9 +57,23 @@ func (w *mixed) wellFormed(h *history.History) checker.Verdict {
 	return v
 }
 
-func (r *registers) check(h *history.History, ctx Context) []checker.Verdict {
+// Registers implements Workload.
+func (w *mixed) Registers(ctx Context) checker.Options {
+	for _, p := range w.parts {
+		if r, ok := p.(*registers); ok {
+			return r.options(ctx)
+		}
+	}
+	return checker.Options{}
+}
+
+func (r *registers) options(ctx Context) checker.Options {
 	keys := r.universe()
-	o := checker.Options{Keys: keys, Universe: keys, Versions: ctx.Versions, SkewExceeded: ctx.Skewed}
+	return checker.Options{Keys: keys, Universe: keys, Versions: ctx.Versions, SkewExceeded: ctx.Skewed}
+}
+
+func (r *registers) check(h *history.History, ctx Context) []checker.Verdict {
+	o := r.options(ctx)
 	all := checker.Registers(h, o).Verdicts
 	if ctx.Versions != nil {
 		all = append(all, checker.Witness(h, ctx.Versions, o))

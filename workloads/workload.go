@@ -32,6 +32,9 @@ type Workload interface {
 	Final(t env.Task, c *Client) Final
 	// Check judges the history of the whole run.
 	Check(h *history.History, ctx Context) []checker.Verdict
+	// Registers are the options under which Check judges registers; without Keys if
+	// the workload has none.
+	Registers(ctx Context) checker.Options
 	// Universe lists the keys as histories call them, sorted.
 	Universe() []string
 }

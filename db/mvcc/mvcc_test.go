@@ -29,18 +29,11 @@ type testEnv struct {
 
 func (e testEnv) FS() vfs.FS { return e.fs }
 
-// small makes the engine flush every few kB.
-var small = map[string]int64{"storage.memtable": 16 << 10, "storage.block": 256,
-	"storage.table": 8 << 10, "storage.level.base": 32 << 10, "storage.level0.tables": 2}
-
-// withEngine runs fn with a fresh engine; in a benchmark it has the default knobs.
+// withEngine runs fn with a fresh engine that flushes every few kB.
 func withEngine(t testing.TB, seed uint64, fn func(env.Task, *storage.Engine)) {
 	t.Helper()
-	knobs := small
-	if _, ok := t.(*testing.B); ok {
-		knobs = nil
-	}
-	s := sim.New(sim.Config{Seed: seed, Knobs: knobs})
+	s := sim.New(sim.Config{Seed: seed, Knobs: map[string]int64{"storage.memtable": 16 << 10, "storage.block": 256,
+		"storage.table": 8 << 10, "storage.level.base": 32 << 10, "storage.level0.tables": 2}})
 	defer s.Close()
 	p := s.Machine("n1", sim.MachineConfig{}).Start("test")
 	e := testEnv{Proc: p, fs: disk.New(s, "n1", disk.Config{}).Mount(p)}

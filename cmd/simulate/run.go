@@ -1,0 +1,166 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"simulacrum/checker"
+	"simulacrum/checker/history"
+	"simulacrum/checker/report"
+	"simulacrum/cluster"
+	"simulacrum/db/server"
+	"simulacrum/scenarios"
+	"simulacrum/sim"
+)
+
+// Run makes one run.
+func (house) Run(q request) (*result, error) {
+	r, err := resolve(q)
+	if err != nil {
+		return nil, err
+	}
+	opt := scenarios.Options{Until: sim.Time(q.Until)}
+	if q.Fork != nil {
+		opt.ForkAt, opt.ForkSeed = q.Fork.Event, q.Fork.Seed
+	}
+	if q.Record != nil {
+		opt.Record, opt.RecordFrom, opt.RecordTo = true, q.Record.From, q.Record.To
+	}
+	if q.Log != nil {
+		opt.OnLog = func(at sim.Time, who, line string) { fmt.Fprintf(q.Log, "%s %s: %s\n", at, who, line) }
+	}
+	start := time.Now()
+	res, err := scenarios.Run(r, opt)
+	if err != nil {
+		return nil, err
+	}
+	out := summarize(q, res)
+	out.Wall = int64(time.Since(start))
+	out.judge()
+	if q.Out != "" && (!q.Failures || out.Exit != exitOK) {
+		out.Files, err = writeFiles(q, res, out)
+	}
+	return out, err
+}
+
+// summarize turns a run's result into what the command prints.
+func summarize(q request, res *scenarios.Result) *result {
+	out := &result{
+		Scenario: res.Scenario.Name, Seed: res.Seed, Topology: cluster.Describe(res.Topology),
+		Operations: operations(res.History), Events: res.Events, Virtual: int64(res.End),
+		Trace: fmt.Sprintf("%016x", res.Hash), Spacing: sim.CheckpointEvery(), Checkpoints: res.Checkpoints,
+	}
+	for _, f := range res.Faults {
+		out.Faults = append(out.Faults, faultCount{Fault: f.Fault.String(), Effects: f.Count, Unit: "effects"})
+	}
+	for _, v := range res.Verdicts {
+		if v.Check == "internal" || v.Check == "agreement" && v.Valid == checker.Violation {
+			out.Internal += v.Summary + "\n" + strings.Join(v.Details, "\n")
+			continue
+		}
+		shown := verdict{Check: v.Check, Verdict: v.Valid.String(), Summary: v.Summary, Liveness: slices.Contains(scenarios.LivenessChecks, v.Check)}
+		if v.Valid != checker.OK {
+			shown.Details = v.Details
+		}
+		out.Verdicts = append(out.Verdicts, shown)
+	}
+	for _, p := range res.Probes {
+		if p.Count == 0 {
+			out.Unreached = append(out.Unreached, string(p.Probe))
+		}
+	}
+	for _, e := range res.Recorded {
+		out.Recorded = append(out.Recorded, event{Number: e.Number, Hash: e.Hash, Text: e.String()})
+	}
+	if q.Why > 0 {
+		for _, e := range res.Why(q.Why) {
+			out.Why = append(out.Why, e.String())
+		}
+	}
+	return out
+}
+
+// operations counts by kind and outcome, in the order of kinds.
+func operations(h *history.History) []opCount {
+	kinds := [...]history.F{history.Read, history.Write, history.CAS, history.Increment, history.Add, history.Delete, history.Scan, history.Append}
+	counts := make([]opCount, len(kinds)+1)
+	for i, k := range kinds {
+		counts[i].Kind = k.String()
+	}
+	counts[len(kinds)].Kind = "batch"
+	for i := range h.Ops {
+		op := &h.Ops[i]
+		at := len(kinds)
+		if len(op.Actions) == 1 {
+			at = slices.Index(kinds[:], op.Actions[0].F)
+		}
+		switch op.Outcome {
+		case history.OK:
+			counts[at].OK++
+		case history.Fail:
+			counts[at].Failed++
+		default:
+			counts[at].Info++
+		}
+	}
+	return slices.DeleteFunc(counts, func(c opCount) bool { return c.OK+c.Failed+c.Info == 0 })
+}
+
+// writeFiles writes the report's folder and lists what a person should open.
+func writeFiles(q request, res *scenarios.Result, out *result) ([]string, error) {
+	rep := &report.Report{
+		Title: res.Scenario.Doc, Scenario: res.Scenario.Name, Seed: res.Seed, TraceHash: out.Trace,
+		Events: res.Events, SimTime: time.Duration(res.End), WallTime: time.Duration(out.Wall),
+		Verdicts: res.Verdicts, History: res.History, Reproduce: q.command(), Plan: res.Plan.String(),
+	}
+	for _, n := range res.Topology.Nodes {
+		rep.Topology = append(rep.Topology, report.Node{Name: n.Name, Region: n.Region, Zone: n.Zone})
+	}
+	for _, f := range res.Faults {
+		if f.Done > 0 {
+			rep.Faults = append(rep.Faults, report.Fault{Line: f.Fault.String(), Family: f.Fault.Kind.Family().String(),
+				Targets: f.Fault.Targets(res.Topology), Start: int64(f.Start), End: int64(f.End), Effects: f.Count})
+		}
+	}
+	for _, p := range res.Probes {
+		rep.Probes = append(rep.Probes, report.Probe{Name: string(p.Probe), Count: p.Count})
+	}
+	for _, k := range res.Knobs {
+		rep.Knobs = append(rep.Knobs, knobLine(k))
+	}
+	if len(res.Recorded) > 0 {
+		var b bytes.Buffer
+		for i := range res.Recorded {
+			fmt.Fprintln(&b, &res.Recorded[i])
+		}
+		rep.Trace = b.Bytes()
+	}
+	if regs, o, ok := res.Registers(); ok && regs.PictureKey != "" {
+		var b bytes.Buffer
+		if err := checker.Picture(&b, res.History, o, regs.PictureKey); err == nil {
+			rep.Porcupine, rep.PorcupineKey = b.Bytes(), regs.PictureKey
+		}
+	}
+	if err := rep.Write(q.Out); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(q.Out, "scenario.toml"), []byte(res.Pin().String()), 0o644); err != nil {
+		return nil, err
+	}
+	return []string{filepath.Join(q.Out, "index.html"), filepath.Join(q.Out, "plan.txt")}, nil
+}
+
+func knobLine(k scenarios.KnobValue) report.Knob {
+	line := report.Knob{Name: k.Name, Value: fmt.Sprint(k.Value)}
+	for _, known := range server.Knobs() {
+		if known.Name == k.Name {
+			line.Default = fmt.Sprint(known.Default)
+		}
+	}
+	return line
+}
