@@ -61,7 +61,9 @@ func (r *Replica) tickQuiesce() {
 		return
 	}
 	for _, d := range r.state.Desc.Replicas {
-		if d.ReplicaID == r.self.ReplicaID {
+		// One that is down, or lags, is told nothing: to it the commit index would name
+		// entries that its log does not have.
+		if p, ok := r.progress(d.ReplicaID); d.ReplicaID == r.self.ReplicaID || !ok || p.Match != last {
 			continue
 		}
 		r.cfg.Host.SendMessage(Message{RangeID: r.rangeID, From: r.self, To: d, Quiesce: true, Raft: raftpb.Message{
