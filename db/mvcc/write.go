@@ -61,6 +61,12 @@ func (w *Writer) Put(k keys.Key, ts hlc.Timestamp, value []byte) error {
 	return nil
 }
 
+// PutNew is Put of a key that has no version yet, which is not looked at: for
+// whoever writes the first data of a store.
+func (w *Writer) PutNew(k keys.Key, ts hlc.Timestamp, value []byte) {
+	w.write(k, Value{}, Value{Bytes: value, Exists: true, Timestamp: ts})
+}
+
 // Delete writes a tombstone at ts, whether there is a value or not: a deletion
 // that found nothing is part of the history as well. It tells whether there was a
 // value.

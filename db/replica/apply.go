@@ -67,7 +67,6 @@ func (r *Replica) applyEntry(b *storage.Batch, e *raftpb.Entry, f *effect) {
 	if f.why = r.judge(c); f.why != Applied {
 		return
 	}
-	r.state.Stats.Commands++
 	if c.Kind == KindLease {
 		f.prev = r.state.Lease
 		r.state.Lease = c.Lease.Next
@@ -80,8 +79,7 @@ func (r *Replica) applyEntry(b *storage.Batch, e *raftpb.Entry, f *effect) {
 		if err := b.AppendRepr(c.Batch); err != nil {
 			r.cfg.Env.Fatal(fmt.Errorf("replica: r%d: log entry %d: %w", r.rangeID, e.Index, err))
 		}
-		r.state.MaxWrite = r.state.MaxWrite.Forward(c.WriteTS)
-		r.state.Stats.Bytes += uint64(len(c.Batch))
+		r.state.Stats.Add(c.Stats)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"simulacrum/db/codec"
 	"simulacrum/db/hlc"
 	"simulacrum/db/kv"
+	"simulacrum/db/mvcc"
 )
 
 // CommandID identifies a command through all the copies of it that enter the log.
@@ -58,11 +59,14 @@ type Command struct {
 	// copies only the first applies. Zero for lease requests, which have no part
 	// in this.
 	MaxLeaseIndex uint64
-	WriteTS       hlc.Timestamp
-	Batch         []byte // KindWrite: storage batch, by its representation
-	Lease         LeaseChange
-	TruncateTo    uint64 // KindTruncate: the last index that may go
-	TruncateTerm  uint64 // the term of that entry
+	// KindWrite: the timestamp of all versions, what they add to the range's
+	// statistics, and the storage batch that writes them, by its representation.
+	WriteTS      hlc.Timestamp
+	Stats        mvcc.Stats
+	Batch        []byte
+	Lease        LeaseChange
+	TruncateTo   uint64 // KindTruncate: the last index that may go
+	TruncateTerm uint64 // the term of that entry
 }
 
 // LeaseChange asks for Next in place of exactly the lease that PrevSequence and
@@ -101,7 +105,7 @@ func (c *Command) Encode(b []byte) []byte {
 	binary.LittleEndian.PutUint64(h[offLeaseIndex:], c.MaxLeaseIndex)
 	switch c.Kind {
 	case KindWrite:
-		b = c.WriteTS.Encode(b)
+		b = c.Stats.Encode(c.WriteTS.Encode(b))
 		b = append(b, c.Batch...)
 	case KindLease:
 		b = c.Lease.Next.Encode(b)
@@ -140,6 +144,7 @@ func (c *Command) Decode(b []byte) error {
 	switch c.Kind {
 	case KindWrite:
 		c.WriteTS = hlc.Decode(&r)
+		c.Stats = mvcc.DecodeStats(&r)
 		c.Batch = r.Rest()
 	case KindLease:
 		c.Lease.Next = kv.DecodeLease(&r)

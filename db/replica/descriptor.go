@@ -7,18 +7,14 @@ import (
 	"simulacrum/db/hlc"
 	"simulacrum/db/keys"
 	"simulacrum/db/kv"
+	"simulacrum/db/mvcc"
 	"simulacrum/db/storage"
 )
-
-// WriteVersion adds a version to b, for those who make a new cluster's data.
-func WriteVersion(b *storage.Batch, k keys.Key, ts hlc.Timestamp, value []byte) {
-	putVersion(b, k, ts, value, true)
-}
 
 // VisitDescriptors calls fn with the newest version of each range descriptor.
 func VisitDescriptors(rd storage.Reader, fn func(d *kv.RangeDescriptor) error) error {
 	span := keys.RangeLocalSpan(keys.Span{Key: keys.Min, EndKey: keys.Max})
-	rows, _, err := scanVersions(rd, span, hlc.Max, false, 0, 0)
+	rows, _, err := mvcc.Scan(rd, span, hlc.Max, mvcc.Limit{})
 	if err != nil {
 		return err
 	}

@@ -1,12 +1,12 @@
 package replica
 
 import (
-	"bytes"
-	"encoding/binary"
+	"errors"
 
 	"simulacrum/db/hlc"
 	"simulacrum/db/keys"
 	"simulacrum/db/kv"
+	"simulacrum/db/mvcc"
 	"simulacrum/db/storage"
 	"simulacrum/sim/env"
 )
@@ -16,63 +16,32 @@ import (
 type evaluation struct {
 	r         *Replica
 	reader    storage.Reader
-	batch     *storage.Batch // nil for a batch that only reads
+	writer    mvcc.Writer // of a batch that writes
 	ts        hlc.Timestamp
 	responses []kv.Response
-	// What the scans may still return; 0 at the start: anything.
-	keysLeft, bytesLeft int64
-	limitReached        bool
+	// left is what the scans may still return; full says that nothing is. Zero
+	// fields of left do not bind.
+	left mvcc.Limit
+	full bool
+	// tooOld is set when a version stands at or above ts where one was to be written.
+	tooOld *mvcc.WriteTooOldError
 }
 
-// run evaluates all requests, or fails as a whole.
-func (ev *evaluation) run(ba *kv.BatchRequest) *kv.Error {
+// run evaluates all requests at ts, or fails as a whole.
+func (ev *evaluation) run(ba *kv.BatchRequest, ts hlc.Timestamp) *kv.Error {
+	ev.ts = ts
+	ev.left = mvcc.Limit{Keys: ba.MaxKeys, Bytes: ba.MaxBytes}
 	ev.responses = make([]kv.Response, 0, len(ba.Requests))
 	for i, q := range ba.Requests {
 		resp, err := ev.one(q)
 		if err != nil {
-			if err.Index < 0 {
-				err.Index = int32(i)
-			}
-			return err
+			e := ev.failed(q, err)
+			e.Index = int32(i)
+			return e
 		}
 		ev.responses = append(ev.responses, resp)
 	}
 	return nil
-}
-
-func (ev *evaluation) one(q kv.Request) (kv.Response, *kv.Error) {
-	switch q := q.(type) {
-	case *kv.GetRequest:
-		v := ev.get(q.Key)
-		return &kv.GetResponse{Value: v.value, Exists: v.exists, Timestamp: v.ts}, nil
-	case *kv.PutRequest:
-		ev.put(q.Key, q.Value)
-		return putResponse, nil
-	case *kv.DeleteRequest:
-		v := ev.get(q.Key)
-		putVersion(ev.batch, q.Key, ev.ts, nil, false)
-		return &kv.DeleteResponse{Existed: v.exists}, nil
-	case *kv.ConditionalPutRequest:
-		v := ev.get(q.Key)
-		if v.exists != q.ExpectedExists || v.exists && !bytes.Equal(v.value, q.Expected) {
-			e := kv.Errorf(kv.ConditionFailed, "")
-			if v.exists {
-				e.Actual = &kv.KeyValue{Key: q.Key, Value: v.value, Timestamp: v.ts}
-			}
-			return nil, e
-		}
-		ev.put(q.Key, q.Value)
-		return conditionalPutResponse, nil
-	case *kv.IncrementRequest:
-		return ev.increment(q)
-	case *kv.ScanRequest:
-		rows, resume := ev.scan(q.Span(), false)
-		return &kv.ScanResponse{Rows: rows, Resume: resume}, nil
-	case *kv.ReverseScanRequest:
-		rows, resume := ev.scan(q.Span(), true)
-		return &kv.ReverseScanResponse{Rows: rows, Resume: resume}, nil
-	}
-	return nil, kv.Errorf(kv.BadRequest, "%s cannot be evaluated", q.Method())
 }
 
 // Responses without content, shared: responses are immutable.
@@ -81,65 +50,77 @@ var (
 	conditionalPutResponse = &kv.ConditionalPutResponse{}
 )
 
-func (ev *evaluation) get(k keys.Key) version {
-	v, err := getVersion(ev.reader, k, ev.ts)
-	ev.check(err)
-	return v
+func (ev *evaluation) one(q kv.Request) (kv.Response, error) {
+	switch q := q.(type) {
+	case *kv.GetRequest:
+		v, err := mvcc.Get(ev.reader, q.Key, ev.ts)
+		ev.r.cfg.Env.Charge(env.ClassByte, int64(len(v.Bytes)))
+		return &kv.GetResponse{Value: v.Bytes, Exists: v.Exists, Timestamp: v.Timestamp}, err
+	case *kv.PutRequest:
+		return putResponse, ev.writer.Put(q.Key, ev.ts, q.Value)
+	case *kv.DeleteRequest:
+		existed, err := ev.writer.Delete(q.Key, ev.ts)
+		return &kv.DeleteResponse{Existed: existed}, err
+	case *kv.ConditionalPutRequest:
+		return conditionalPutResponse, ev.writer.ConditionalPut(q.Key, ev.ts, q.Value, q.Expected, q.ExpectedExists)
+	case *kv.IncrementRequest:
+		sum, err := ev.writer.Increment(q.Key, ev.ts, q.By)
+		return &kv.IncrementResponse{Value: sum}, err
+	case *kv.ScanRequest:
+		rows, resume, err := ev.scan(q.Span(), mvcc.Scan)
+		return &kv.ScanResponse{Rows: rows, Resume: resume}, err
+	case *kv.ReverseScanRequest:
+		rows, resume, err := ev.scan(q.Span(), mvcc.ReverseScan)
+		return &kv.ReverseScanResponse{Rows: rows, Resume: resume}, err
+	}
+	return nil, kv.Errorf(kv.BadRequest, "%s cannot be evaluated", q.Method())
 }
 
-func (ev *evaluation) put(k keys.Key, value []byte) {
-	ev.r.cfg.Env.Charge(env.ClassKey, 1)
-	putVersion(ev.batch, k, ev.ts, value, true)
-}
-
-func (ev *evaluation) increment(q *kv.IncrementRequest) (kv.Response, *kv.Error) {
-	v := ev.get(q.Key)
-	var n int64
-	if v.exists {
-		if len(v.value) != 8 {
-			return nil, kv.Errorf(kv.BadRequest, "%s holds %d bytes, not a number", q.Key, len(v.value))
-		}
-		n = int64(binary.BigEndian.Uint64(v.value))
-	}
-	sum := n + q.By
-	if (sum > n) != (q.By > 0) && q.By != 0 {
-		return nil, kv.Errorf(kv.BadRequest, "%d%+d does not fit", n, q.By)
-	}
-	ev.put(q.Key, binary.BigEndian.AppendUint64(nil, uint64(sum)))
-	return &kv.IncrementResponse{Value: sum}, nil
-}
+// scanner is mvcc.Scan or mvcc.ReverseScan.
+type scanner func(storage.Reader, keys.Span, hlc.Timestamp, mvcc.Limit) ([]kv.KeyValue, keys.Span, error)
 
 // scan reads rows within what the batch's limits leave. A scan for which nothing
 // is left returns its whole span to be resumed.
-func (ev *evaluation) scan(s keys.Span, reverse bool) ([]kv.KeyValue, keys.Span) {
-	if ev.limitReached {
-		return nil, s
+func (ev *evaluation) scan(s keys.Span, of scanner) ([]kv.KeyValue, keys.Span, error) {
+	if ev.full {
+		return nil, s, nil
 	}
-	rows, resume, err := scanVersions(ev.reader, s, ev.ts, reverse, ev.keysLeft, ev.bytesLeft)
-	ev.check(err)
+	rows, resume, err := of(ev.reader, s, ev.ts, ev.left)
 	var size int64
 	for i := range rows {
 		size += int64(len(rows[i].Key) + len(rows[i].Value))
 	}
 	ev.r.cfg.Env.Charge(env.ClassKey, int64(len(rows)))
 	ev.r.cfg.Env.Charge(env.ClassByte, size)
-	if ev.keysLeft > 0 {
-		if ev.keysLeft -= int64(len(rows)); ev.keysLeft <= 0 {
-			ev.limitReached = true
-		}
+	if ev.left.Keys > 0 {
+		ev.left.Keys -= int64(len(rows))
+		ev.full = ev.left.Keys <= 0
 	}
-	if ev.bytesLeft > 0 {
-		if ev.bytesLeft -= size; ev.bytesLeft <= 0 {
-			ev.limitReached = true
-		}
+	if ev.left.Bytes > 0 {
+		ev.left.Bytes -= size
+		ev.full = ev.full || ev.left.Bytes <= 0
 	}
-	return rows, resume
+	return rows, resume, err
 }
 
-// check ends the process when the engine cannot read: its content is damaged, and
-// an answer made without it would be wrong.
-func (ev *evaluation) check(err error) {
-	if err != nil {
-		ev.r.cfg.Env.Fatal(err)
+// failed is the client's error for why a request could not be evaluated. When the
+// engine cannot read, its content is damaged, and an answer made without it would
+// be wrong: then the process ends.
+func (ev *evaluation) failed(q kv.Request, err error) *kv.Error {
+	var e *kv.Error
+	var condition *mvcc.ConditionFailedError
+	switch {
+	case errors.As(err, &e):
+		return e
+	case errors.As(err, &condition):
+		e = kv.Errorf(kv.ConditionFailed, "")
+		if v := condition.Actual; v.Exists {
+			e.Actual = &kv.KeyValue{Key: q.Span().Key, Value: v.Bytes, Timestamp: v.Timestamp}
+		}
+		return e
+	case errors.As(err, &ev.tooOld), errors.Is(err, mvcc.ErrNotInteger), errors.Is(err, mvcc.ErrOverflow):
+		return kv.Errorf(kv.BadRequest, "%s", err)
 	}
+	ev.r.cfg.Env.Fatal(err)
+	return nil
 }

@@ -2,8 +2,8 @@ package replica
 
 import (
 	"simulacrum/db/concurrency"
-	"simulacrum/db/hlc"
 	"simulacrum/db/kv"
+	"simulacrum/db/mvcc"
 	"simulacrum/db/storage"
 	"simulacrum/sim/env"
 )
@@ -106,8 +106,8 @@ func (r *Replica) read(ba *kv.BatchRequest) *kv.BatchResponse {
 		e.Timestamp = gc
 		return kv.ErrorResponse(e)
 	}
-	ev := evaluation{r: r, reader: r.engine, ts: ts, keysLeft: ba.MaxKeys, bytesLeft: ba.MaxBytes}
-	if err := ev.run(ba); err != nil {
+	ev := evaluation{r: r, reader: r.engine}
+	if err := ev.run(ba, ts); err != nil {
 		return kv.ErrorResponse(err)
 	}
 	if o := r.cfg.Observer; o != nil {
@@ -119,18 +119,29 @@ func (r *Replica) read(ba *kv.BatchRequest) *kv.BatchResponse {
 // write evaluates, proposes and waits. It owns the guard. It returns nil if the
 // batch had no effect and may be evaluated again.
 func (r *Replica) write(t env.Task, ba *kv.BatchRequest, guard *concurrency.Guard) *kv.BatchResponse {
-	ts := r.writeTimestamp()
+	var b storage.Batch
+	ev := evaluation{r: r, reader: r.engine}
+	ev.writer = mvcc.Writer{Reader: r.engine, Batch: &b}
+	if len(ba.Requests) > 1 {
+		ev.reader = r.engine.NewOverlay(&b) // requests see the writes of those before
+		ev.writer.Reader = ev.reader
+	}
+	sequence := r.state.Lease.Sequence
+	ts := r.cfg.Clock.Now()
 	if r.LeaseStatus(ts) != LeaseValid {
 		r.latches.Release(guard)
 		return nil
 	}
-	sequence := r.state.Lease.Sequence
-	var b storage.Batch
-	ev := evaluation{r: r, reader: r.engine, batch: &b, ts: ts, keysLeft: ba.MaxKeys, bytesLeft: ba.MaxBytes}
-	if len(ba.Requests) > 1 {
-		ev.reader = r.engine.NewOverlay(&b) // requests see the writes of those before
+	err := ev.run(ba, ts)
+	if ev.tooOld != nil {
+		// The clock is above all that was read and written here, normally, because it
+		// was forwarded to the lease's start; but wall clocks step back across
+		// restarts. Nothing may be written below what is there.
+		r.cfg.Env.Probe(probeClockBehindWrites)
+		r.cfg.Clock.Forward(ev.tooOld.Existing)
+		r.latches.Release(guard)
+		return nil
 	}
-	err := ev.run(ba)
 	if err == nil && int64(b.Size()) > r.cfg.Tunables.MaxCommandBytes {
 		err = r.errorf(kv.BadRequest, "the batch writes %d bytes", b.Size())
 	}
@@ -151,7 +162,7 @@ func (r *Replica) write(t env.Task, ba *kv.BatchRequest, guard *concurrency.Guar
 		// which sees every change of lease, and not this one, which sees some.
 		r.cfg.Env.Probe(probeLeaseMoved)
 	}
-	c := Command{Kind: KindWrite, LeaseSequence: sequence, WriteTS: ts, Batch: b.Repr()}
+	c := Command{Kind: KindWrite, LeaseSequence: sequence, WriteTS: ts, Stats: ev.writer.Stats, Batch: b.Repr()}
 	r.wake(true)
 	p := r.propose(&c, guard)
 	why, werr := p.wait(t, "proposal")
@@ -171,19 +182,6 @@ func (r *Replica) write(t env.Task, ba *kv.BatchRequest, guard *concurrency.Guar
 		panic("replica: a write was rejected: " + why.String())
 	}
 	return &kv.BatchResponse{Timestamp: ts, Responses: ev.responses}
-}
-
-// writeTimestamp is above every timestamp that was read or written here before.
-// The clock is, normally, because it was forwarded to the lease's start and has
-// moved since; but wall clocks step back across restarts.
-func (r *Replica) writeTimestamp() hlc.Timestamp {
-	ts := r.cfg.Clock.Now()
-	if ts.LessEq(r.state.MaxWrite) {
-		r.cfg.Env.Probe(probeClockBehindWrites)
-		r.cfg.Clock.Forward(r.state.MaxWrite)
-		ts = r.cfg.Clock.Now()
-	}
-	return ts
 }
 
 // sendAdmin serves requests about the range itself.

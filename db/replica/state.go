@@ -11,6 +11,7 @@ import (
 	"simulacrum/db/hlc"
 	"simulacrum/db/keys"
 	"simulacrum/db/kv"
+	"simulacrum/db/mvcc"
 	"simulacrum/db/storage"
 )
 
@@ -28,16 +29,8 @@ type State struct {
 	Lease             kv.Lease
 	// GCThreshold is the timestamp below which versions may be gone. Empty: none.
 	GCThreshold hlc.Timestamp
-	// MaxWrite is the highest timestamp of a write that applied. New writes go
-	// above it, so that none lands below a version that is there.
-	MaxWrite hlc.Timestamp
-	Stats    Stats
-}
-
-// Stats counts what commands did to the range; all replicas agree on it.
-type Stats struct {
-	Commands uint64 // commands that applied
-	Bytes    uint64 // bytes of the batches that they carried
+	// Stats counts what the range holds, of the spans that clients can address.
+	Stats mvcc.Stats
 }
 
 // encodeApplied appends the value of the applied state key.
@@ -45,16 +38,13 @@ func (s *State) encodeApplied(b []byte) []byte {
 	b = codec.AppendUvarint(b, s.AppliedIndex)
 	b = codec.AppendUvarint(b, s.AppliedTerm)
 	b = codec.AppendUvarint(b, s.LeaseAppliedIndex)
-	b = s.MaxWrite.Encode(b)
-	b = codec.AppendUvarint(b, s.Stats.Commands)
-	return codec.AppendUvarint(b, s.Stats.Bytes)
+	return s.Stats.Encode(b)
 }
 
 func (s *State) decodeApplied(v []byte) error {
 	r := codec.MakeReader(v)
 	s.AppliedIndex, s.AppliedTerm, s.LeaseAppliedIndex = r.Uvarint(), r.Uvarint(), r.Uvarint()
-	s.MaxWrite = hlc.Decode(&r)
-	s.Stats = Stats{Commands: r.Uvarint(), Bytes: r.Uvarint()}
+	s.Stats = mvcc.DecodeStats(&r)
 	return r.Done()
 }
 
@@ -147,14 +137,17 @@ func decodeHardState(v []byte) (raftpb.HardState, error) {
 	return h, r.Done()
 }
 
-// ReplicatedSpans are the parts of the engine that the replicas of a range have in
-// common, in the order in which snapshots carry them.
+// ReplicatedSpans are the parts of the engine, by engine keys, that the replicas of a
+// range have in common, in the order in which snapshots carry them: what is local to
+// the range ID, what belongs to keys of the range, and those keys.
 func ReplicatedSpans(d *kv.RangeDescriptor) [3]keys.Span {
 	user := d.Span()
 	if user.Key.Less(keys.LocalEnd) {
 		user.Key = keys.LocalEnd // the first range does not own what is local
 	}
-	return [3]keys.Span{keys.RangeIDReplicatedSpan(d.RangeID), keys.RangeLocalSpan(d.Span()), user}
+	lo, hi := mvcc.EncodeSpan(keys.RangeLocalSpan(d.Span()))
+	userLo, userHi := mvcc.EncodeSpan(user)
+	return [3]keys.Span{keys.RangeIDReplicatedSpan(d.RangeID), {Key: lo, EndKey: hi}, {Key: userLo, EndKey: userHi}}
 }
 
 // The initial state of all ranges that a cluster begins with: index and term from
@@ -165,10 +158,10 @@ const (
 	InitialTerm  = 5
 )
 
-// WriteInitial adds the writes that make the given replica of a new range, without
-// its descriptor, which is data like any other.
-func WriteInitial(b *storage.Batch, id kv.RangeID, replica kv.ReplicaID) {
-	s := State{AppliedIndex: InitialIndex, AppliedTerm: InitialTerm}
+// WriteInitial adds the writes that make the given replica of a new range whose data,
+// its descriptor among them, has the given statistics.
+func WriteInitial(b *storage.Batch, id kv.RangeID, replica kv.ReplicaID, stats mvcc.Stats) {
+	s := State{AppliedIndex: InitialIndex, AppliedTerm: InitialTerm, Stats: stats}
 	b.Put(keys.AppliedStateKey(id), s.encodeApplied(nil))
 	b.Put(keys.TruncatedStateKey(id), entryID{InitialIndex, InitialTerm}.encode(nil))
 	b.Put(keys.HardStateKey(id), encodeHardState(nil, &raftpb.HardState{Term: InitialTerm, Commit: InitialIndex}))

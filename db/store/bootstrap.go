@@ -6,6 +6,7 @@ import (
 	"simulacrum/db/hlc"
 	"simulacrum/db/keys"
 	"simulacrum/db/kv"
+	"simulacrum/db/mvcc"
 	"simulacrum/db/replica"
 	"simulacrum/db/storage"
 )
@@ -24,15 +25,16 @@ func Bootstrap(b *storage.Batch, store kv.StoreID, descs []*kv.RangeDescriptor) 
 		if !ok {
 			continue
 		}
-		replica.WriteInitial(b, d.RangeID, rd.ReplicaID)
-		replica.WriteVersion(b, keys.RangeDescriptorKey(d.StartKey), bootstrapTime, d.Encode(nil))
+		w := mvcc.Writer{Batch: b}
+		w.PutNew(keys.RangeDescriptorKey(d.StartKey), bootstrapTime, d.Encode(nil))
 		for _, of := range descs {
 			for _, k := range metaKeys(of) {
 				if d.ContainsKey(k) {
-					replica.WriteVersion(b, k, bootstrapTime, of.Encode(nil))
+					w.PutNew(k, bootstrapTime, of.Encode(nil))
 				}
 			}
 		}
+		replica.WriteInitial(b, d.RangeID, rd.ReplicaID, w.Stats)
 	}
 }
 

@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"simulacrum/db/hlc"
+	"simulacrum/db/keys"
 	"simulacrum/db/kv"
+	"simulacrum/db/mvcc"
 	"simulacrum/db/replica"
 	"simulacrum/db/storage"
 	"simulacrum/sim"
@@ -228,6 +230,12 @@ func (c *chaos) compare() {
 			c.tb.Fatalf("seed %d: replicas did not catch up\n%s", c.sim.Seed(), c)
 		}
 		got := dump(c.tb, n.engine)
+		local, err := mvcc.ComputeStats(n.engine, keys.RangeLocalSpan(r.Desc().Span()))
+		user, err2 := mvcc.ComputeStats(n.engine, keys.Span{Key: keys.LocalEnd, EndKey: keys.Max})
+		user.Add(local)
+		if err != nil || err2 != nil || user != r.State().Stats {
+			c.tb.Fatalf("seed %d: statistics %+v of what is there: %+v %v %v", c.sim.Seed(), r.State().Stats, user, err, err2)
+		}
 		if first == nil {
 			first = got
 		} else if !bytes.Equal(first, got) {
