@@ -111,23 +111,26 @@ func (w *sets) check(h *history.History, ctx Context) []checker.Verdict {
 
 func (w *sets) kinds() []history.F { return []history.F{history.Add, history.Read} }
 
-// withoutReadsBeforeTheEnd leaves out reads of the keys that were answered before
-// the last of their writes was called. With clocks beyond their bounds such a
-// read may legally be stale; those after it, in a cluster whose clocks are healed,
-// may not.
+// withoutReadsBeforeTheEnd leaves out reads of the keys that were called before the
+// last of the key's writes was. With clocks beyond their bounds such a read may
+// legally be stale; those after it, in a cluster whose clocks are healed, may not.
 func withoutReadsBeforeTheEnd(h *history.History, keys []string) *history.History {
-	var last int64
-	of := func(op *history.Op, f history.F) bool {
-		return slices.ContainsFunc(op.Actions, func(a history.Action) bool { return a.F == f && slices.Contains(keys, a.Key) })
-	}
+	last := map[string]int64{}
 	for i := range h.Ops {
-		if of(&h.Ops[i], history.Increment) {
-			last = max(last, h.Ops[i].Call)
+		for _, a := range h.Ops[i].Actions {
+			if a.F == history.Increment {
+				last[a.Key] = max(last[a.Key], h.Ops[i].Call)
+			}
 		}
+	}
+	early := func(op *history.Op) bool {
+		return slices.ContainsFunc(op.Actions, func(a history.Action) bool {
+			return a.F == history.Read && slices.Contains(keys, a.Key) && op.Call <= last[a.Key]
+		})
 	}
 	out := &history.History{}
 	for i := range h.Ops {
-		if op := &h.Ops[i]; !of(op, history.Read) || op.Call > last {
+		if op := &h.Ops[i]; !early(op) {
 			out.Ops = append(out.Ops, *op)
 		}
 	}
