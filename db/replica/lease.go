@@ -62,8 +62,13 @@ func (r *Replica) LeaseStatus(now hlc.Timestamp) LeaseStatus {
 	return LeaseValid
 }
 
+// now is the present by the hybrid clock, for judgements that give out no timestamp.
+func (r *Replica) now() hlc.Timestamp {
+	return r.cfg.Clock.Last().Forward(hlc.Timestamp{Wall: r.cfg.Clock.PhysicalNow()})
+}
+
 // HoldsLease reports whether r may serve at this moment.
-func (r *Replica) HoldsLease() bool { return r.LeaseStatus(r.cfg.Clock.Last()) == LeaseValid }
+func (r *Replica) HoldsLease() bool { return r.LeaseStatus(r.now()) == LeaseValid }
 
 // requestLease proposes a lease for r, or joins the request in flight. It returns
 // nil if r may not ask: it does not lead, or another's lease is not over.
@@ -140,7 +145,7 @@ func (r *Replica) followLease() {
 		return
 	}
 	l := &r.state.Lease
-	if l.Sequence == 0 || l.Replica.ReplicaID == r.self.ReplicaID || l.Expiration.Less(r.cfg.Clock.Last()) {
+	if l.Sequence == 0 || l.Replica.ReplicaID == r.self.ReplicaID || l.Expiration.Less(r.now()) {
 		return
 	}
 	st := r.rn.BasicStatus()
@@ -295,7 +300,7 @@ func (r *Replica) notLeaseholder() *kv.Error {
 	err := r.errorf(kv.NotLeaseholder, "%s", r.self)
 	err.Descs = []*kv.RangeDescriptor{r.state.Desc}
 	l := r.state.Lease
-	if l.Sequence > 0 && l.Replica.ReplicaID != r.self.ReplicaID && r.cfg.Clock.Last().LessEq(l.Expiration) {
+	if l.Sequence > 0 && l.Replica.ReplicaID != r.self.ReplicaID && r.now().LessEq(l.Expiration) {
 		err.Lease = &l
 		return err
 	}

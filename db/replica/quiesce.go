@@ -44,7 +44,7 @@ func (r *Replica) tickQuiesce() {
 		return
 	}
 	l := &r.state.Lease
-	if l.Sequence > 0 && l.Replica.ReplicaID != r.self.ReplicaID && r.cfg.Clock.Last().LessEq(l.Expiration) {
+	if l.Sequence > 0 && l.Replica.ReplicaID != r.self.ReplicaID && r.now().LessEq(l.Expiration) {
 		return // leadership is about to follow the lease
 	}
 	ready := true
@@ -97,7 +97,7 @@ func (r *Replica) sleep() {
 
 // wake ends the sleep. A follower wakes the leader too, or, if the leader's node is
 // down, forgets it and campaigns: peers that believe in it would ignore pre-votes.
-// With answered, somebody else sees to the leader, or nobody need.
+// That is for what woke it locally; a message shows that somebody else is awake.
 func (r *Replica) wake(local bool) {
 	if !r.quiesced {
 		return
@@ -119,6 +119,7 @@ func (r *Replica) wake(local bool) {
 		r.cfg.Env.Probe(probeForgetLeader)
 	}
 	_ = r.rn.ForgetLeader()
+	r.leader = 0
 	r.campaign()
 }
 

@@ -15,7 +15,7 @@ func (r *Replica) Step(m *Message) {
 	if m.Quiesce && r.quiesceWith(&m.Raft) {
 		return
 	}
-	r.wake(m.Wake)
+	r.wake(false)
 	if m.Wake {
 		return
 	}

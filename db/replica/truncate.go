@@ -21,11 +21,16 @@ type truncation struct {
 // that lags further, or is down, will get a snapshot.
 func (r *Replica) tickTruncation() {
 	r.enactTruncations()
+	if len(r.truncations) > 0 {
+		// Nothing was synced since: ask for it, or an idle range would never sleep.
+		r.cfg.batch.Reset()
+		r.engine.Commit(&r.cfg.batch, true, r.enactTruncations)
+	}
 	t := r.cfg.Tunables
 	if r.role != raft.StateLeader || r.log.bytes < t.LogBytes || len(r.truncations) > 0 || len(r.proposals.pending) > 0 {
 		return
 	}
-	if r.LeaseStatus(r.cfg.Clock.Last()) != LeaseValid {
+	if r.LeaseStatus(r.now()) != LeaseValid {
 		return
 	}
 	to := r.state.AppliedIndex

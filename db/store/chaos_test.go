@@ -150,7 +150,7 @@ func (c *chaos) client(i int) {
 func (c *chaos) disturb() {
 	n := c.nodes[c.rand.IntN(3)]
 	m := c.nodes[c.rand.IntN(3)]
-	switch c.rand.IntN(9) {
+	switch c.rand.IntN(10) {
 	case 0, 1:
 		c.cut[[2]kv.NodeID{n.id, m.id}] = true
 	case 2:
@@ -163,6 +163,13 @@ func (c *chaos) disturb() {
 		if n.store != nil {
 			n.kill(c.rand.IntN(2) == 0)
 			c.sim.Schedule(time.Duration(c.rand.IntN(5000))*time.Millisecond, "restart", func() { n.start(false) })
+		}
+	case 9: // the lights go out
+		for _, o := range c.nodes {
+			if o.store != nil {
+				o.kill(true)
+				c.sim.Schedule(time.Duration(c.rand.IntN(3000))*time.Millisecond, "restart", func() { o.start(false) })
+			}
 		}
 	case 7:
 		n.machine.Clock().SetOffset(time.Duration(c.rand.IntN(480)-240) * time.Millisecond)

@@ -34,6 +34,8 @@ type cluster struct {
 	hold func(from, to kv.NodeID, m *replica.Message) bool
 	tell func(format string, args ...any) // of what an observer saw
 	sent int
+	// byReference passes raft messages without encoding, for benchmarks.
+	byReference bool
 	// observe, if not nil, is told of leases and reads.
 	observe interface {
 		LeaseApplied(r *replica.Replica, prev, next kv.Lease)
@@ -182,6 +184,10 @@ const linkDelay = time.Millisecond
 func (l *link) SendRaft(to kv.NodeID, b *RaftBatch) {
 	c := l.n.c
 	from := l.n.id
+	if c.byReference {
+		c.deliver(from, to, func(n *node) { n.store.HandleRaft(b) })
+		return
+	}
 	buf := b.Encode(nil)
 	if len(buf) != b.Size() {
 		panic("size of a raft batch")
