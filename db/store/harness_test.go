@@ -244,9 +244,18 @@ func (l *link) Live(n kv.NodeID) bool {
 }
 
 // watch tells the cluster what happens in a node, and checks what must hold in all.
-type watch struct{ n *node }
+type watch struct {
+	n     *node
+	start hlc.Timestamp // of the lease in force at the entry being applied
+}
 
 func (w *watch) Applied(r *replica.Replica, index uint64, c *replica.Command, why replica.Rejection) {
+	switch {
+	case why == replica.Applied && c.Kind == replica.KindLease:
+		w.start = c.Lease.Next.Start
+	case why == replica.Applied && c.Kind == replica.KindWrite && c.WriteTS.Less(w.start):
+		w.n.c.tb.Errorf("n%d: a write at %s applied under a lease that starts at %s", w.n.id, c.WriteTS, w.start)
+	}
 	if why != replica.Applied {
 		w.n.c.tell("n%d: rejected, %s: %s", w.n.id, why, c.Kind)
 	}
