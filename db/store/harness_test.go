@@ -67,6 +67,11 @@ func key(s string) keys.Key { return append(keys.ClientStart.Clone(), s...) }
 
 // newCluster boots n nodes with one range that has a replica on each.
 func newCluster(tb testing.TB, n int, cfg sim.Config) *cluster {
+	return newClusterOn(tb, n, cfg, disk.Config{})
+}
+
+// newClusterOn is newCluster on disks of another kind.
+func newClusterOn(tb testing.TB, n int, cfg sim.Config, disks disk.Config) *cluster {
 	c := &cluster{tb: tb, sim: sim.New(cfg), cut: map[[2]kv.NodeID]bool{}, tell: func(string, ...any) {}}
 	d := &kv.RangeDescriptor{RangeID: 1, StartKey: keys.Min, EndKey: keys.Max, NextReplicaID: kv.ReplicaID(n + 1), Generation: 1}
 	for i := 1; i <= n; i++ {
@@ -77,7 +82,7 @@ func newCluster(tb testing.TB, n int, cfg sim.Config) *cluster {
 		nd := &node{c: c, id: kv.NodeID(i)}
 		name := fmt.Sprintf("n%d", i)
 		nd.machine = c.sim.Machine(name, sim.MachineConfig{})
-		nd.disk = disk.New(c.sim, name, disk.Config{})
+		nd.disk = disk.New(c.sim, name, disks)
 		c.nodes = append(c.nodes, nd)
 		nd.start(true)
 	}

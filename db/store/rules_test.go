@@ -16,6 +16,7 @@ import (
 	"simulacrum/db/replica"
 	"simulacrum/db/storage"
 	"simulacrum/sim"
+	"simulacrum/sim/disk"
 	"simulacrum/sim/env"
 )
 
@@ -30,10 +31,11 @@ func value(t *testing.T, br *kv.BatchResponse) string {
 }
 
 // What is acknowledged is in synced logs: all nodes lose power at the very moment of
-// the answer, and the value is there afterwards.
+// the answer, and the value is there afterwards. The disks are slow, so that
+// an answer that does not wait for them comes long before.
 func TestAcknowledgedIsSynced(t *testing.T) {
 	for seed := uint64(1); seed <= 15; seed++ {
-		c := newCluster(t, 3, sim.Config{Seed: seed})
+		c := newClusterOn(t, 3, sim.Config{Seed: seed}, disk.Config{Profile: disk.Spinning()})
 		c.do(put("a", "0"))
 		for i := 1; i <= 5; i++ {
 			p := c.holder().send(0, put("a", fmt.Sprint(i)))
