@@ -169,6 +169,9 @@ func (r *Runner) heal(x *running, o *occurrence) {
 	x.active = slices.Delete(x.active, i, i+1)
 	r.world.Stop(o.timer)
 	o.heal()
+	if kinds[x.Kind].lasting {
+		r.world.Log("nemesis: healed: %s", x.Fault)
+	}
 	x.report.Count += o.count()
 	x.report.End = r.now()
 }

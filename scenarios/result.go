@@ -83,7 +83,7 @@ func (x *run) panics() []checker.Verdict {
 	v := checker.Verdict{Check: "panics", Valid: checker.OK, Summary: "no simulated code panicked"}
 	internal := checker.Verdict{Check: "internal", Valid: checker.Violation}
 	for _, f := range x.sim.Findings() {
-		text := f.String() + "\n" + f.Stack
+		text := f.String() + "\n  " + strings.Join(f.Frames(), "\n  ")
 		if f.InDatabase() {
 			v.Valid, v.Details = checker.Violation, append(v.Details, text)
 			if len(v.Details) == 1 {

@@ -83,6 +83,13 @@ func (x *run) build() {
 		Seed: x.Seed, Knobs: x.knobValues(), Seams: x.seams(), ForkAt: x.opt.ForkAt, ForkSeed: x.opt.ForkSeed,
 		Record: x.opt.Record, RecordFrom: x.opt.RecordFrom, RecordTo: x.opt.RecordTo, OnLog: x.opt.OnLog,
 	})
+	if x.opt.Record {
+		x.recorder.Told = func(what string, op *history.Op) {
+			if x.sim.Recording() {
+				x.sim.Remark("%s %s", what, op)
+			}
+		}
+	}
 	cfg := cluster.Config{
 		Topology: x.Topology, Splits: x.workload.Splits(), Replicas: x.Replicas,
 		Network: network.Config{Decode: x.Decode}, Disk: disk.Config{Profile: profile(x.Scenario.Disk.Profile)},

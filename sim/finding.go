@@ -45,6 +45,49 @@ func (f *Finding) String() string {
 	return fmt.Sprintf("%s event %d on %s in %q: %s", f.At, f.Event, f.Machine, f.Task, f.Value)
 }
 
+// maxFrames is how much of a stack a person is shown at once.
+const maxFrames = 12
+
+// Frames are the calls of our own code, and of the libraries it runs on, that led
+// to the panic, the innermost first, each with its file and line. The kernel's own,
+// which are below every stack, are left out.
+func (f *Finding) Frames() []string {
+	lines := strings.Split(f.Stack, "\n")
+	var out []string
+	after := false
+	for i, l := range lines {
+		if strings.HasPrefix(l, "panic(") {
+			after, out = true, nil
+			continue
+		}
+		if !after || i+1 == len(lines) || strings.HasPrefix(l, "\t") || strings.HasPrefix(l, "runtime.") {
+			continue
+		}
+		if strings.HasPrefix(l, "simulacrum/sim.(") {
+			continue
+		}
+		if len(out) == maxFrames {
+			return append(out, "...")
+		}
+		out = append(out, frame(l, lines[i+1]))
+	}
+	return out
+}
+
+// frame shortens a call of a stack: no arguments, no addresses, the file from its
+// room on.
+func frame(call, file string) string {
+	if i := strings.LastIndexByte(call, '('); i > 0 {
+		call = call[:i]
+	}
+	call = strings.TrimPrefix(call, "simulacrum/")
+	file, _, _ = strings.Cut(strings.TrimSpace(file), " +0x")
+	if i := strings.LastIndexByte(file, '/'); i >= 0 {
+		file = file[i+1:]
+	}
+	return call + " " + file
+}
+
 // Findings are the panics so far, in order.
 func (s *Sim) Findings() []Finding { return s.findings }
 

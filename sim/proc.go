@@ -36,6 +36,9 @@ func (m *Machine) Start(label string) *Proc {
 	m.busyUntil, m.fraction = m.sim.now, 0
 	p := &Proc{sim: m.sim, machine: m, id: m.sim.procs, label: label, name: hashString(m.name), alive: true, started: m.sim.now}
 	m.proc = p
+	if p.id > 1 { // the first is the world
+		m.sim.tell(m.name, "starts: %s", label)
+	}
 	return p
 }
 
@@ -50,6 +53,7 @@ func (m *Machine) Kill(reason string) {
 	m.proc = nil
 	p.alive, p.reason = false, reason
 	m.sim.Note("kill", p.name, hashString(reason))
+	m.sim.tell(m.name, "dies: %s", reason)
 	running := m.sim.current
 	for t := p.first; t != nil; {
 		next := t.next
@@ -153,6 +157,7 @@ func (p *Proc) Probe(probe env.Probe) {
 	}
 	s := p.sim
 	s.probes[probe]++
+	s.Remark("%s reaches %q", p.machine.name, probe)
 	p.machine.probeCount[probe]++
 	for _, fn := range s.onProbe {
 		fn(p, probe, p.machine.probeCount[probe])
@@ -174,14 +179,7 @@ func (p *Proc) Knob(k *env.Knob) int64 {
 // Log implements env.Process.
 func (p *Proc) Log(format string, args ...any) {
 	p.sim.Note(format, p.name, uint64(len(args)))
-	if p.sim.cfg.OnLog == nil && !p.sim.trace.recording() {
-		return
-	}
-	line := fmt.Sprintf(format, args...)
-	if p.sim.cfg.OnLog != nil {
-		p.sim.cfg.OnLog(p.sim.now, p.machine.name, line)
-	}
-	p.sim.trace.log(p.machine.name, line)
+	p.sim.tell(p.machine.name, format, args...)
 }
 
 // Fatal implements env.Process.

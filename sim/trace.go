@@ -27,17 +27,40 @@ type Event struct {
 	Cause   uint64 // number of the event that scheduled it; 0 for the set-up
 	Machine string
 	Label   string
-	Hash    uint64   // of the trace after the event's header
-	Notes   []string // what was logged or noted during the event
+	Task    string   // whose turn it is and why; "" for callbacks
+	Hash    uint64   // of the trace after the event
+	Notes   []string // for people: what was logged or remarked during the event
+	Digests []string // what it fed into the hash, beside its header
 }
 
 // String prints the event on one line.
 func (e *Event) String() string {
-	s := fmt.Sprintf("%s event %d (by %d) %s: %s", e.At, e.Number, e.Cause, e.Machine, e.Label)
+	s := fmt.Sprintf("%s event %d (by %d) %s: %s", e.At, e.Number, e.Cause, e.Machine, e.Doing())
 	if len(e.Notes) > 0 {
 		s += " | " + strings.Join(e.Notes, " | ")
 	}
 	return s
+}
+
+// Doing is what the event is: a callback's label, or a task and why it goes on.
+func (e *Event) Doing() string {
+	if e.Task != "" {
+		return e.Task
+	}
+	return e.Label
+}
+
+// doing says why a task has its turn; "" for callbacks.
+func (sl *slot) doing() string {
+	switch sl.kind {
+	case kindStart:
+		return fmt.Sprintf("task %q begins", sl.label)
+	case kindWake:
+		return fmt.Sprintf("task %q goes on from %q", sl.task.label, sl.label)
+	case kindTimeout:
+		return fmt.Sprintf("task %q: time of %q is over", sl.task.label, sl.label)
+	}
+	return ""
 }
 
 func (t *trace) init(cfg Config) {
@@ -58,7 +81,7 @@ func (t *trace) event(s *Sim, sl *slot) {
 		t.checkpoints = append(t.checkpoints, t.hash)
 	}
 	if t.record && t.recording() {
-		t.kept = append(t.kept, Event{Number: t.events, At: s.now, Cause: sl.cause, Machine: sl.proc.machine.name, Label: sl.label, Hash: t.hash})
+		t.kept = append(t.kept, Event{Number: t.events, At: s.now, Cause: sl.cause, Machine: sl.proc.machine.name, Label: sl.label, Task: sl.doing(), Hash: t.hash})
 	}
 }
 
@@ -69,21 +92,51 @@ func (t *trace) feed(a, b, c uint64) {
 	t.hash = h ^ h>>32
 }
 
-func (t *trace) log(who, line string) {
+// present is the kept record of the present event, or nil.
+func (t *trace) present() *Event {
 	if n := len(t.kept); n > 0 && t.recording() {
-		t.kept[n-1].Notes = append(t.kept[n-1].Notes, who+": "+line)
+		return &t.kept[n-1]
 	}
+	return nil
+}
+
+// Recording reports whether the present event is kept, so that Remark is worth a
+// caller's trouble.
+func (s *Sim) Recording() bool { return s.trace.record && s.trace.recording() }
+
+// Remark adds a line for people to the present event, if that is kept. It does not
+// touch the hash: what is remarked follows from what was noted.
+func (s *Sim) Remark(format string, args ...any) {
+	if !s.Recording() {
+		return
+	}
+	if e := s.trace.present(); e != nil {
+		e.Notes = append(e.Notes, fmt.Sprintf(format, args...))
+	}
+}
+
+// tell lets those know who listen or record. It costs nothing if nobody does.
+func (s *Sim) tell(who, format string, args ...any) {
+	if s.cfg.OnLog == nil && !s.Recording() {
+		return
+	}
+	line := fmt.Sprintf(format, args...)
+	if s.cfg.OnLog != nil {
+		s.cfg.OnLog(s.now, who, line)
+	}
+	s.Remark("%s: %s", who, line)
 }
 
 // Note feeds the trace from inside an event: a digest of what happened, such as a
 // message's size and kind.
 func (s *Sim) Note(label string, a, b uint64) {
 	s.trace.feed(hashString(label), a, b)
-	if s.trace.record && s.trace.recording() {
-		if n := len(s.trace.kept); n > 0 {
-			k := &s.trace.kept[n-1]
-			k.Notes = append(k.Notes, fmt.Sprintf("%s %x %x", label, a, b))
-		}
+	if !s.Recording() {
+		return
+	}
+	if e := s.trace.present(); e != nil {
+		e.Hash = s.trace.hash
+		e.Digests = append(e.Digests, fmt.Sprintf("%s %x %x", label, a, b))
 	}
 }
 

@@ -15,6 +15,9 @@ const chunk = 512
 // where one task runs at a time, and so needs no lock. Calls come in the order
 // of virtual time.
 type Recorder struct {
+	// Told, if not nil, is told of each operation that begins or ends, as "begins" or
+	// "ends" and the operation. A trace finds an operation's events by that.
+	Told   func(what string, op *Op)
 	chunks [][]Op
 	n      int
 }
@@ -32,7 +35,11 @@ func (r *Recorder) Invoke(client, gateway string, now int64, actions ...Action) 
 	last := &r.chunks[len(r.chunks)-1]
 	*last = append(*last, Op{ID: r.n, Client: client, Gateway: gateway, Call: now, Return: Never, Actions: actions})
 	r.n++
-	return &(*last)[len(*last)-1]
+	op := &(*last)[len(*last)-1]
+	if r.Told != nil {
+		r.Told("begins", op)
+	}
+	return op
 }
 
 // Complete records the answer that a client got now. The client has put what it
@@ -44,6 +51,9 @@ func (r *Recorder) Complete(op *Op, now int64, outcome Outcome, err string, ts T
 		panic("history: operation completed twice: " + op.String())
 	}
 	op.Return, op.Outcome, op.Err, op.TS = now, outcome, err, ts
+	if r.Told != nil {
+		r.Told("ends", op)
+	}
 }
 
 // Len is the number of operations invoked so far.

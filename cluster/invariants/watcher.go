@@ -89,11 +89,11 @@ func (w *Watcher) problem(format string, args ...any) {
 		w.suppress++
 		return
 	}
-	at := sim.Time(0)
+	at, event := sim.Time(0), uint64(0)
 	if w.cluster != nil {
-		at = w.cluster.Sim().Now()
+		at, event = w.cluster.Sim().Now(), w.cluster.Sim().Events()
 	}
-	w.problems = append(w.problems, at.String()+" "+fmt.Sprintf(format, args...))
+	w.problems = append(w.problems, fmt.Sprintf("%s event %d: ", at, event)+fmt.Sprintf(format, args...))
 }
 
 // Applied implements replica.Observer: every replica that applies an index must

@@ -170,9 +170,9 @@ func (o *options) parseShuffle(s string) error {
 }
 
 // command is the line that makes the request's run again.
-func (q request) command() string {
+func (q request) command(program string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "simulate -scenario %s -seed %d", q.Scenario, q.Seed)
+	fmt.Fprintf(&b, "%s -scenario %s -seed %d", program, quote(q.Scenario), q.Seed)
 	if q.Duration > 0 {
 		fmt.Fprintf(&b, " -duration %v", q.Duration)
 	}
@@ -180,10 +180,18 @@ func (q request) command() string {
 		fmt.Fprintf(&b, " -until %v", q.Until)
 	}
 	if q.Plan != "" {
-		fmt.Fprintf(&b, " -plan %s", q.Plan)
+		fmt.Fprintf(&b, " -plan %s", quote(q.Plan))
 	}
 	if q.Fork != nil {
 		fmt.Fprintf(&b, " -fork %d:%d", q.Fork.Event, q.Fork.Seed)
 	}
 	return b.String()
+}
+
+// quote makes a file's name one word for a shell.
+func quote(s string) string {
+	if strings.ContainsAny(s, " \t'\"\\$&;()<>|*?[]#~`!{}") {
+		return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+	}
+	return s
 }

@@ -16,7 +16,7 @@ import (
 
 func main() {
 	a := &app{
-		runner: newRunner(),
+		runner: newRunner(), program: invokedAs(os.Args[0]),
 		stdout: os.Stdout, stderr: os.Stderr,
 		color: terminal(os.Stdout) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
 		live:  terminal(os.Stderr) && os.Getenv("TERM") != "dumb",
@@ -30,12 +30,24 @@ func main() {
 // of it.
 type app struct {
 	runner         runner
+	program        string // how it was called, for the commands that it prints
 	stdout, stderr io.Writer
 	color          bool // results in colour
 	live           bool // a progress line that rewrites itself
 	now            func() time.Time
 	build          func() (string, error) // hash of the binary
 }
+
+// invokedAs is what to type for this program again: what go run builds is gone
+// afterwards.
+func invokedAs(arg0 string) string {
+	if strings.Contains(filepath.ToSlash(arg0), "/go-build") {
+		return "go run ./cmd/simulate"
+	}
+	return arg0
+}
+
+func (a *app) name() string { return cmp.Or(a.program, "simulate") }
 
 // run is the command. It returns the exit code.
 func (a *app) run(args []string) int {
@@ -113,9 +125,8 @@ func (a *app) single(o *options) (int, error) {
 	q.Scenario, q.Seed = o.scenarios[0], o.first
 	q.Out = filepath.Join(o.Out, folder(q))
 	if o.verbose {
-		q.Log = a.stderr
-	}
-	if q.Why > 0 {
+		q.Log, q.Record = a.stderr, &window{} // the whole trace
+	} else if q.Why > 0 {
 		q.Record = &window{0, q.Why + 1}
 	}
 	r, err := a.once(q, o.twice)

@@ -45,11 +45,7 @@ func (a *app) report(q request, r *result, twice bool) error {
 	if len(r.Unreached) > 0 {
 		fmt.Fprintf(w, "\nprobes never reached\n%s\n", indent(strings.Join(r.Unreached, "\n")))
 	}
-	if len(r.Why) > 0 {
-		fmt.Fprintf(w, "\nwhy event %d\n%s\n", q.Why, indent(strings.Join(r.Why, "\n")))
-	} else if q.Why > 0 {
-		fmt.Fprintf(w, "\nwhy event %d\n  the run has no such event: it ended after %d\n", q.Why, r.Events)
-	}
+	reportWhy(w, q, r)
 	if r.Internal != "" {
 		fmt.Fprintf(w, "\ninternal error\n%s\n", indent(r.Internal))
 	}
@@ -59,6 +55,7 @@ func (a *app) report(q request, r *result, twice bool) error {
 	if len(r.Files) > 0 {
 		fmt.Fprintf(w, "\nfiles\n%s\n", indent(strings.Join(r.Files, "\n")))
 	}
+	reportHint(w, q, r)
 	fmt.Fprintf(w, "\n%s\n", pace(r.Events, r.Virtual, r.Wall))
 	if twice && r.Difference == "" && r.Internal == "" {
 		fmt.Fprintln(w, "run twice: the traces are the same")
@@ -66,7 +63,7 @@ func (a *app) report(q request, r *result, twice bool) error {
 	if r.Trace != "" {
 		fmt.Fprintf(w, "trace %s\n", r.Trace)
 	}
-	fmt.Fprint(w, q.command())
+	fmt.Fprint(w, q.command(a.name()))
 	if twice {
 		fmt.Fprint(w, " -check-determinism")
 	}
@@ -124,13 +121,82 @@ func (a *app) reportVerdicts(w io.Writer, verdicts []verdict) {
 		}
 		line := fmt.Sprintf("  %-*s  %s", width, v.Check, a.paint(v.exit(), word))
 		if v.Summary != "" {
-			line += ": " + v.Summary
+			line += ": " + oneLine(v.Summary)
 		}
 		fmt.Fprintln(w, line)
-		for _, d := range v.Details {
-			fmt.Fprintln(w, indent(indent(d)))
+		reportDetails(w, v.Details)
+	}
+}
+
+// What a terminal shows of a verdict's details: one example, explained. The files
+// have all.
+const (
+	maxDetailLines = 24
+	maxLine        = 300 // characters
+)
+
+func reportDetails(w io.Writer, details []string) {
+	if len(details) == 0 {
+		return
+	}
+	lines := strings.Split(strings.TrimRight(details[0], "\n"), "\n")
+	for i, l := range lines {
+		if i == maxDetailLines {
+			fmt.Fprintf(w, "    ... and %d more lines\n", len(lines)-i)
+			break
+		}
+		fmt.Fprintf(w, "    %s\n", cut(l))
+	}
+	if more := len(details) - 1; more > 0 {
+		fmt.Fprintf(w, "    ... and %d more like this, in results.json and index.html\n", more)
+	}
+}
+
+// oneLine is the beginning of a text, for a place that has one line.
+func oneLine(s string) string {
+	s, _, _ = strings.Cut(s, "\n")
+	return cut(s)
+}
+
+func cut(s string) string {
+	if len(s) > maxLine {
+		return strings.ToValidUTF8(s[:maxLine], "") + " ..."
+	}
+	return s
+}
+
+// maxWhy is how many links of a chain of causes a terminal shows.
+const maxWhy = 40
+
+// reportWhy prints the chain of causes, the event that was asked for last.
+func reportWhy(w io.Writer, q request, r *result) {
+	switch n := len(r.Why); {
+	case q.Why == 0:
+	case n == 0:
+		fmt.Fprintf(w, "\nwhy event %d\n  the run has no such event: it ended after %d\n", q.Why, r.Events)
+	default:
+		fmt.Fprintf(w, "\nwhy event %d\n", q.Why)
+		if n > maxWhy {
+			fmt.Fprintf(w, "  ... %d earlier causes are in why.txt\n", n-maxWhy)
+		}
+		for _, text := range r.Why[max(0, n-maxWhy):] {
+			head, notes, _ := strings.Cut(text, " | ")
+			fmt.Fprintf(w, "  %s\n", head)
+			for note := range strings.SplitSeq(notes, " | ") {
+				if note != "" {
+					fmt.Fprintf(w, "      %s\n", cut(note))
+				}
+			}
 		}
 	}
+}
+
+// reportHint says where to look next when something is wrong.
+func reportHint(w io.Writer, q request, r *result) {
+	if r.Exit == exitOK || r.Exit == exitVacuous || r.Trace == "" || q.Log != nil {
+		return
+	}
+	fmt.Fprint(w, "\nnext: the same with -v writes trace.txt (every event, message and operation); with -why EVENT it tells an event's causes\n")
 }
 
 // pace tells how much was simulated and how fast.

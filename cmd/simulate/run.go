@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -56,7 +58,7 @@ func summarize(q request, res *scenarios.Result) *result {
 		Trace: fmt.Sprintf("%016x", res.Hash), Spacing: sim.CheckpointEvery(), Checkpoints: res.Checkpoints,
 	}
 	for _, f := range res.Faults {
-		out.Faults = append(out.Faults, faultCount{Fault: f.Fault.String(), Effects: f.Count, Unit: "effects"})
+		out.Faults = append(out.Faults, faultCount{Fault: f.Fault.String(), Effects: f.Count, Unit: unit(f.Count)})
 	}
 	for _, v := range res.Verdicts {
 		if v.Check == "internal" || v.Check == "agreement" && v.Valid == checker.Violation {
@@ -74,8 +76,10 @@ func summarize(q request, res *scenarios.Result) *result {
 			out.Unreached = append(out.Unreached, string(p.Probe))
 		}
 	}
-	for _, e := range res.Recorded {
-		out.Recorded = append(out.Recorded, event{Number: e.Number, Hash: e.Hash, Text: e.String()})
+	if q.Why == 0 && q.Log == nil { // recorded to be compared
+		for _, e := range res.Recorded {
+			out.Recorded = append(out.Recorded, event{Number: e.Number, Hash: e.Hash, Text: strings.Join(append([]string{e.String()}, e.Digests...), " | ")})
+		}
 	}
 	if q.Why > 0 {
 		for _, e := range res.Why(q.Why) {
@@ -83,6 +87,13 @@ func summarize(q request, res *scenarios.Result) *result {
 		}
 	}
 	return out
+}
+
+func unit(effects int64) string {
+	if effects == 1 {
+		return "effect"
+	}
+	return "effects"
 }
 
 // operations counts by kind and outcome, in the order of kinds.
@@ -116,7 +127,7 @@ func writeFiles(q request, res *scenarios.Result, out *result) ([]string, error)
 	rep := &report.Report{
 		Title: res.Scenario.Doc, Scenario: res.Scenario.Name, Seed: res.Seed, TraceHash: out.Trace,
 		Events: res.Events, SimTime: time.Duration(res.End), WallTime: time.Duration(out.Wall),
-		Verdicts: res.Verdicts, History: res.History, Reproduce: q.command(), Plan: res.Plan.String(),
+		Verdicts: res.Verdicts, History: res.History, Reproduce: q.command("go run ./cmd/simulate"), Plan: res.Plan.String(),
 	}
 	for _, n := range res.Topology.Nodes {
 		rep.Topology = append(rep.Topology, report.Node{Name: n.Name, Region: n.Region, Zone: n.Zone})
@@ -152,7 +163,36 @@ func writeFiles(q request, res *scenarios.Result, out *result) ([]string, error)
 	if err := os.WriteFile(filepath.Join(q.Out, "scenario.toml"), []byte(res.Pin().String()), 0o644); err != nil {
 		return nil, err
 	}
-	return []string{filepath.Join(q.Out, "index.html"), filepath.Join(q.Out, "plan.txt")}, nil
+	files := []string{filepath.Join(q.Out, "index.html"), filepath.Join(q.Out, "plan.txt")}
+	for name, text := range extras(res, out) {
+		name = filepath.Join(q.Out, name)
+		if text == "" {
+			if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return nil, err // what an earlier run left would mislead
+			}
+			continue
+		}
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			return nil, err
+		}
+		files = append(files, name)
+	}
+	if rep.Trace != nil {
+		files = append(files, filepath.Join(q.Out, "trace.txt"))
+	}
+	return files, nil
+}
+
+// extras are files that only some runs have.
+func extras(res *scenarios.Result, out *result) iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		var stacks strings.Builder
+		for _, f := range res.Findings {
+			fmt.Fprintf(&stacks, "%s\n%s\n", &f, f.Stack)
+		}
+		why := strings.Join(out.Why, "\n")
+		_ = yield("stacks.txt", stacks.String()) && yield("why.txt", why)
+	}
 }
 
 func knobLine(k scenarios.KnobValue) report.Knob {

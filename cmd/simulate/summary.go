@@ -143,7 +143,7 @@ func (s *sweeping) print(sum *summary) error {
 	if len(sum.failures) > 0 {
 		fmt.Fprintln(w, s.reproduce(worst(sum.failures)))
 	} else {
-		fmt.Fprintf(w, "simulate -scenario %s -seeds %d-%d\n", strings.Join(s.opts.scenarios, ","), s.opts.first, s.opts.last)
+		fmt.Fprintf(w, s.app.name()+" -scenario %s -seeds %d-%d\n", strings.Join(s.opts.scenarios, ","), s.opts.first, s.opts.last)
 	}
 	_, err := io.WriteString(s.app.stdout, w.String())
 	return err
@@ -181,7 +181,7 @@ func (s *sweeping) printFailures(w io.Writer, failures []*result) {
 		fmt.Fprintf(w, "\n%s, seed %d: %s\n", r.Scenario, r.Seed, s.app.paint(r.Exit, r.Outcome))
 		for _, v := range r.Verdicts {
 			if v.exit() != exitOK {
-				fmt.Fprintf(w, "  %s: %s: %s\n", v.Check, v.Verdict, v.Summary)
+				fmt.Fprintf(w, "  %s: %s: %s\n", v.Check, v.Verdict, oneLine(v.Summary))
 			}
 		}
 		for _, text := range []string{r.Internal, r.Difference} {
@@ -196,7 +196,7 @@ func (s *sweeping) printFailures(w io.Writer, failures []*result) {
 func (s *sweeping) reproduce(r *result) string {
 	q := s.opts.request
 	q.Scenario, q.Seed = r.Scenario, r.Seed
-	line := q.command()
+	line := q.command(s.app.name())
 	if r.Exit == exitNotDeterministic {
 		line += " -check-determinism"
 	}

@@ -180,6 +180,22 @@ func (ba *BatchRequest) String() string {
 	return b.String()
 }
 
+// String prints the response for reading.
+func (br *BatchResponse) String() string {
+	if br.Err != nil {
+		return br.Err.Error()
+	}
+	var b strings.Builder
+	for i, r := range br.Responses {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(FormatResponse(r))
+	}
+	fmt.Fprintf(&b, " at %s", br.Timestamp)
+	return b.String()
+}
+
 // Size implements env.Message.
 func (ba *BatchRequest) Size() int {
 	n := codec.SizeVarint(int64(ba.RangeID)) + ba.Timestamp.Size() + codec.SizeVarint(int64(ba.Gateway)) +

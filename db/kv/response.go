@@ -1,6 +1,8 @@
 package kv
 
 import (
+	"fmt"
+
 	"simulacrum/db/codec"
 	"simulacrum/db/hlc"
 	"simulacrum/db/keys"
@@ -173,4 +175,22 @@ func decodeResponse(m Method, r *codec.Reader) Response {
 	}
 	r.Failf("kv: unknown method %d", m)
 	return nil
+}
+
+// FormatResponse prints a response for reading, such as Get = "value".
+func FormatResponse(r Response) string {
+	switch r := r.(type) {
+	case *GetResponse:
+		if !r.Exists {
+			return "Get = nothing"
+		}
+		return fmt.Sprintf("Get = %q", r.Value)
+	case *IncrementResponse:
+		return fmt.Sprintf("Increment = %d", r.Value)
+	case *ScanResponse:
+		return fmt.Sprintf("Scan = %d rows", len(r.Rows))
+	case *ReverseScanResponse:
+		return fmt.Sprintf("ReverseScan = %d rows", len(r.Rows))
+	}
+	return r.Method().String() + " done"
 }

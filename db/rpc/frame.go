@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"fmt"
 	"time"
 
 	"simulacrum/db/codec"
@@ -145,4 +146,29 @@ func (n *Node) decodeRequest(f *frame, r *codec.Reader) {
 	} else {
 		r.Rest()
 	}
+}
+
+// String prints the frame for traces: what it is for, and its payload as that
+// prints itself.
+func (f *frame) String() string {
+	switch f.typ {
+	case frameRequest:
+		return fmt.Sprintf("request %d: %s", f.id, payload(f.payload))
+	case frameResponse:
+		return fmt.Sprintf("answer to %d: %s", f.id, payload(f.payload))
+	case frameReject:
+		return fmt.Sprintf("no answer to %d: %v", f.id, f.code.err("").Cause)
+	case framePing:
+		return fmt.Sprintf("ping %d", f.id)
+	case framePong:
+		return fmt.Sprintf("pong %d", f.id)
+	}
+	return payload(f.payload)
+}
+
+func payload(m env.Message) string {
+	if s, ok := m.(fmt.Stringer); ok {
+		return s.String()
+	}
+	return fmt.Sprintf("%T", m)
 }

@@ -1,6 +1,9 @@
 package store
 
 import (
+	"fmt"
+	"strings"
+
 	"simulacrum/db/codec"
 	"simulacrum/db/kv"
 	"simulacrum/db/replica"
@@ -91,4 +94,30 @@ func (s *SnapshotReply) Encode(b []byte) []byte {
 // DecodeSnapshotReply reads what Encode wrote.
 func DecodeSnapshotReply(r *codec.Reader) *SnapshotReply {
 	return &SnapshotReply{Accepted: r.Bool(), Reason: r.String()}
+}
+
+// String prints the messages for traces, without data.
+func (b *RaftBatch) String() string {
+	texts := make([]string, len(b.Messages))
+	for i := range b.Messages {
+		texts[i] = b.Messages[i].String()
+	}
+	return "raft " + strings.Join(texts, "; ")
+}
+
+// String prints the chunk for traces, without data.
+func (c *SnapshotChunk) String() string {
+	s := fmt.Sprintf("snapshot %d of r%d, chunk %d of %d bytes", c.ID, c.Header.RangeID, c.Number, len(c.Data))
+	if c.Last {
+		s += ", the last"
+	}
+	return s
+}
+
+// String prints the reply for traces.
+func (s *SnapshotReply) String() string {
+	if s.Accepted {
+		return "taken"
+	}
+	return "not taken: " + s.Reason
 }

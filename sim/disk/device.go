@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"fmt"
 	"io/fs"
 	"math/rand/v2"
 	"syscall"
@@ -111,10 +112,24 @@ func (v *device) answer(r *request) {
 	}
 	v.apply(r)
 	v.disk.sim.Note("disk synced", r.inode.id, v.disk.digest)
+	v.remark(r)
 	r.served = true
 	if r.task != nil && r.proc.Alive() {
 		r.task.Wake()
 	}
+}
+
+// remark tells the trace's readers how a sync ended.
+func (v *device) remark(r *request) {
+	what := fmt.Sprintf("file %d, %d bytes", r.inode.id, r.data.bytes)
+	if r.inode.dir != nil {
+		what = fmt.Sprintf("directory %d", r.inode.id)
+	}
+	if r.err != nil {
+		v.disk.sim.Remark("%s did not sync %s: %v", v.disk.name, what, r.err)
+		return
+	}
+	v.disk.sim.Remark("%s synced %s", v.disk.name, what)
 }
 
 // apply makes durable what the request covers, or gives it up. A directory whose

@@ -160,6 +160,9 @@ func (c *Conn) Send(m env.Message) error {
 	st.link.traffic.sent(s.size)
 	c.ep.proc.Charge(env.ClassMessage, 1)
 	c.ep.proc.Charge(env.ClassByte, s.size)
+	if n.sim.Recording() {
+		n.sim.Remark("to %s, %d bytes: %s", c.peerNode.name, size, describe(m))
+	}
 	st.push(s)
 	c.ep.account()
 	return nil
@@ -179,6 +182,9 @@ func (c *Conn) receive(s *segment) {
 		n.reset(c.ep.node, c.peer, nil)
 		c.fail(err)
 		return
+	}
+	if n.sim.Recording() {
+		n.sim.Remark("from %s: %s", c.peerNode.name, describe(m))
 	}
 	c.handler.Receive(c, m)
 }

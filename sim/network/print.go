@@ -3,6 +3,8 @@ package network
 import (
 	"fmt"
 	"strings"
+
+	"simulacrum/sim/env"
 )
 
 var (
@@ -33,4 +35,21 @@ func (ep *Endpoint) String() string {
 		fmt.Fprintf(&b, "  %v\n", c)
 	}
 	return b.String()
+}
+
+// maxDescribed is how much of a message a trace shows, in bytes.
+const maxDescribed = 600
+
+// describe prints a message for a trace: as it prints itself, or by its type, since
+// what %v makes of pointers differs from run to run.
+func describe(m env.Message) string {
+	s, ok := m.(fmt.Stringer)
+	if !ok {
+		return fmt.Sprintf("%T", m)
+	}
+	text := s.String()
+	if len(text) > maxDescribed {
+		text = fmt.Sprintf("%s ... (%d characters)", text[:maxDescribed], len(text))
+	}
+	return text
 }
