@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"slices"
+
 	"simulacrum/db/kv"
 	"simulacrum/db/server"
 	"simulacrum/nemesis"
@@ -90,12 +92,19 @@ func (n *Node) start() {
 	})
 }
 
+// serverConfig is the node's own copy of what all are configured with.
 func (n *Node) serverConfig() server.Config {
+	var ranges []*kv.RangeDescriptor
+	for _, d := range n.cluster.ranges {
+		own := *d
+		own.StartKey, own.EndKey, own.Replicas = slices.Clone(d.StartKey), slices.Clone(d.EndKey), slices.Clone(d.Replicas)
+		ranges = append(ranges, &own)
+	}
 	return server.Config{
 		NodeID:    n.id,
 		MaxOffset: n.cluster.cfg.MaxOffset,
-		Ranges:    n.cluster.ranges,
-		Peers:     n.cluster.peers,
+		Ranges:    ranges,
+		Peers:     slices.Clone(n.cluster.peers),
 		Endpoint:  n.cluster.nodeName,
 		Observer:  n.cluster.cfg.Observer,
 	}

@@ -191,3 +191,34 @@ func TestPinnedCutAndForked(t *testing.T) {
 		t.Errorf("recording changed the run")
 	}
 }
+
+// Clients are told the same, at the same moments, whether messages are handed over
+// as they are or encoded and decoded: no receiver depends on the sender's memory,
+// and no field is lost on the way.
+func TestDecodingChangesNothing(t *testing.T) {
+	for _, r := range sample(t) {
+		var logs [2]string
+		for i := range logs {
+			q := *r
+			q.Decode = i == 1
+			res, err := Run(&q, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var b strings.Builder
+			fmt.Fprintln(&b, res.Events, "events")
+			for j := range res.History.Ops {
+				fmt.Fprintln(&b, &res.History.Ops[j])
+			}
+			logs[i] = b.String()
+		}
+		direct, decoded := strings.Split(logs[0], "\n"), strings.Split(logs[1], "\n")
+		for j := range direct {
+			if j >= len(decoded) || direct[j] != decoded[j] {
+				t.Errorf("%s, seed %d: direct, of %d lines\n%s\ndecoded, of %d lines\n%s", r.Scenario.Name, r.Seed,
+					len(direct), direct[j], len(decoded), decoded[min(j, len(decoded)-1)])
+				break
+			}
+		}
+	}
+}
