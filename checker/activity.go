@@ -111,6 +111,9 @@ func conflicts(h *history.History) int {
 // range, a client, a transaction that was open.
 type FirstSuccess struct {
 	Name string
+	// Asked is when it was first asked for after healing, in virtual ns. What nobody
+	// asks for cannot be served: the bound counts from here.
+	Asked int64
 	// At is virtual ns; history.Never when it never did.
 	At int64
 }
@@ -125,7 +128,7 @@ func Liveness(healed, bound int64, firsts []FirstSuccess) Verdict {
 		if i == 0 || f.At > worst.At {
 			worst = f
 		}
-		if f.At != history.Never && f.At <= healed+bound {
+		if f.At != history.Never && f.At <= max(healed, f.Asked)+bound {
 			continue
 		}
 		late++
@@ -159,25 +162,32 @@ func Liveness(healed, bound int64, firsts []FirstSuccess) Verdict {
 // FirstSuccessByKey reads from a history when each of the keys was first served
 // after healing: the end of the first acknowledged operation that began then.
 func FirstSuccessByKey(h *history.History, healed int64, keys []string) []FirstSuccess {
-	at := map[string]int64{}
+	type times struct{ asked, at int64 }
+	seen := map[string]times{}
 	for i := range h.Ops {
 		op := &h.Ops[i]
-		if op.Outcome != history.OK || op.Call < healed {
+		if op.Call < healed {
 			continue
 		}
 		for _, a := range op.Actions {
-			if t, ok := at[a.Key]; !ok || op.Return < t {
-				at[a.Key] = op.Return
+			t, ok := seen[a.Key]
+			if !ok {
+				t = times{op.Call, history.Never}
 			}
+			t.asked = min(t.asked, op.Call)
+			if op.Outcome == history.OK {
+				t.at = min(t.at, op.Return)
+			}
+			seen[a.Key] = t
 		}
 	}
 	out := make([]FirstSuccess, 0, len(keys))
 	for _, k := range keys {
-		t, ok := at[k]
+		t, ok := seen[k]
 		if !ok {
-			t = history.Never
+			t = times{healed, history.Never}
 		}
-		out = append(out, FirstSuccess{Name: "key " + k, At: t})
+		out = append(out, FirstSuccess{Name: "key " + k, Asked: t.asked, At: t.at})
 	}
 	return out
 }
