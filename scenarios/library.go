@@ -8,8 +8,22 @@ import (
 	"strings"
 )
 
-//go:embed files/*.toml
+//go:embed files/*.toml found/*.toml
 var files embed.FS
+
+// Found names the embedded runs that once found a bug, sorted, in the form in which
+// Load takes them: "found/asleep-behind". Each has the seed that found it.
+func Found() []string {
+	entries, err := files.ReadDir("found")
+	if err != nil {
+		panic("scenarios: the embedded files cannot be listed: " + err.Error())
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, "found/"+strings.TrimSuffix(e.Name(), ".toml"))
+	}
+	return names
+}
 
 // List names the embedded scenarios, sorted.
 func List() []string {
@@ -30,7 +44,10 @@ func Load(nameOrPath string) (*Scenario, error) {
 	var text []byte
 	var err error
 	where := nameOrPath
-	if strings.Contains(nameOrPath, "/") || strings.HasSuffix(nameOrPath, ".toml") {
+	if strings.HasPrefix(nameOrPath, "found/") && !strings.HasSuffix(nameOrPath, ".toml") {
+		where = nameOrPath + ".toml"
+		text, err = files.ReadFile(where)
+	} else if strings.Contains(nameOrPath, "/") || strings.HasSuffix(nameOrPath, ".toml") {
 		text, err = os.ReadFile(nameOrPath)
 	} else {
 		where = path.Join("files", nameOrPath+".toml")
