@@ -71,7 +71,7 @@ type Error struct {
 	Descs  []*RangeDescriptor // NotLeaseholder, RangeKeyMismatch: what is known
 	Actual *KeyValue          // ConditionFailed: what was there; nil: nothing
 
-	Timestamp hlc.Timestamp // TimestampTooFarAhead, ReadBelowGC
+	Timestamp hlc.Timestamp // TimestampTooFarAhead, ReadBelowGC; ConditionFailed: of the read
 	Cause     *Error        // Ambiguous: what happened, taken by itself
 }
 

@@ -114,6 +114,7 @@ func (ev *evaluation) failed(q kv.Request, err error) *kv.Error {
 		return e
 	case errors.As(err, &condition):
 		e = kv.Errorf(kv.ConditionFailed, "")
+		e.Timestamp = ev.ts // it is a read as well
 		if v := condition.Actual; v.Exists {
 			e.Actual = &kv.KeyValue{Key: q.Span().Key, Value: v.Bytes, Timestamp: v.Timestamp}
 		}
