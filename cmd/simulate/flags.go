@@ -57,8 +57,8 @@ func parseFlags(args []string, stderr io.Writer) (*options, error) {
 	})
 	f.Func("seeds", "sweep the seeds from `A-B`, both included", o.parseRange)
 	f.Func("scenario", "`name` or file of the scenario; a sweep takes a comma list, or all", o.parseScenarios)
-	f.DurationVar(&o.Duration, "duration", 0, "virtual time that clients work, instead of the scenario's; longer if what heals last needs it")
-	f.DurationVar(&o.Until, "until", 0, "stop at this virtual time and judge nothing that needs the end")
+	f.Func("duration", "virtual `time` that clients work, instead of the scenario's; longer if what heals last needs it", timeInto(&o.Duration))
+	f.Func("until", "stop at this virtual `time` and judge nothing that needs the end", timeInto(&o.Until))
 	f.StringVar(&o.Plan, "plan", "", "replay the faults of this recorded plan `file`")
 	f.Uint64Var(&o.Why, "why", 0, "tell the chain of causes that led to this `event`")
 	f.Func("fork", "`EVENT:SEED`, continue with other randomness from that event on", o.parseFork)
@@ -67,7 +67,7 @@ func parseFlags(args []string, stderr io.Writer) (*options, error) {
 	f.BoolVar(&o.verbose, "v", false, "tell on stderr what happens, as it happens")
 	f.IntVar(&o.jobs, "jobs", o.jobs, "runs at the same time in a sweep")
 	f.Func("shuffle", "sweep in an order drawn from this `seed`", o.parseShuffle)
-	f.DurationVar(&o.budget, "budget", 0, "wall time after which a sweep starts no more runs")
+	f.Func("budget", "wall `time` after which a sweep starts no more runs", timeInto(&o.budget))
 	f.BoolVar(&o.twice, "check-determinism", false, "make each run twice and compare the traces")
 	f.BoolVar(&o.list, "list", false, "list scenarios, workloads, faults, checks, probes and knobs")
 	if err := f.Parse(args); err != nil {
@@ -125,6 +125,16 @@ func parseSeed(s string) (uint64, error) {
 	return n, nil
 }
 
+// timeInto reads a flag that is a time.
+func timeInto(d *time.Duration) func(string) error {
+	return func(s string) (err error) {
+		if *d, err = time.ParseDuration(s); err != nil {
+			return fmt.Errorf("%q is no time: write 90s, 12.5s or 15m", s)
+		}
+		return nil
+	}
+}
+
 func (o *options) parseRange(s string) (err error) {
 	from, to, ok := strings.Cut(s, "-")
 	if !ok {
@@ -156,8 +166,8 @@ func (o *options) parseScenarios(s string) error {
 func (o *options) parseFork(s string) (err error) {
 	at, seed, ok := strings.Cut(s, ":")
 	o.Fork = &fork{}
-	if o.Fork.Event, err = strconv.ParseUint(at, 10, 64); err != nil || !ok {
-		return fmt.Errorf("%q is no fork: write -fork EVENT:SEED", s)
+	if o.Fork.Event, err = strconv.ParseUint(at, 10, 64); err != nil || !ok || o.Fork.Event == 0 {
+		return fmt.Errorf("%q is no fork: write -fork EVENT:SEED, where events count from 1", s)
 	}
 	o.Fork.Seed, err = parseSeed(seed)
 	return err

@@ -45,7 +45,11 @@ func (house) Check(q request) error {
 func resolve(q request) (*scenarios.Resolved, error) {
 	s, err := scenarios.Load(q.Scenario)
 	if err != nil {
-		return nil, &usageError{What: err.Error()}
+		u := &usageError{What: err.Error()}
+		if errors.Is(err, os.ErrNotExist) {
+			u.Remedy = "simulate -list names the scenarios that need no file"
+		}
+		return nil, u
 	}
 	if q.Duration > 0 {
 		shorten(s, q.Duration)

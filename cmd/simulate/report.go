@@ -42,8 +42,15 @@ func (a *app) report(q request, r *result, twice bool) error {
 	reportFaults(w, r.Faults)
 	reportOperations(w, r.Operations)
 	a.reportVerdicts(w, r.Verdicts)
+	if len(r.Notes) > 0 {
+		fmt.Fprintf(w, "\nnotes\n%s\n", indent(strings.Join(r.Notes, "\n")))
+	}
 	if len(r.Unreached) > 0 {
-		fmt.Fprintf(w, "\nprobes never reached\n%s\n", indent(strings.Join(r.Unreached, "\n")))
+		head := "probes never reached"
+		if r.Probes > 0 {
+			head += fmt.Sprintf(": %d of %d", len(r.Unreached), r.Probes)
+		}
+		fmt.Fprintf(w, "\n%s\n%s\n", head, indent(flow(r.Unreached, 100)))
 	}
 	reportWhy(w, q, r)
 	if r.Internal != "" {
@@ -215,6 +222,29 @@ func short(ns int64) time.Duration {
 		return d.Round(100 * time.Millisecond)
 	}
 	return d.Round(time.Millisecond)
+}
+
+// flow sets a list as a paragraph of the given width.
+func flow(list []string, width int) string {
+	var b strings.Builder
+	column := 0
+	for i, s := range list {
+		if i < len(list)-1 {
+			s += ";"
+		}
+		switch {
+		case i == 0:
+		case column+1+len(s) > width:
+			b.WriteByte('\n')
+			column = 0
+		default:
+			b.WriteByte(' ')
+			column++
+		}
+		b.WriteString(s)
+		column += len(s)
+	}
+	return b.String()
 }
 
 func indent(s string) string {

@@ -57,7 +57,11 @@ func summarize(q request, res *scenarios.Result) *result {
 		Operations: operations(res.History), Events: res.Events, Virtual: int64(res.End),
 		Trace: fmt.Sprintf("%016x", res.Hash), Spacing: sim.CheckpointEvery(), Checkpoints: res.Checkpoints,
 	}
+	out.Notes = notes(q, res)
 	for _, f := range res.Faults {
+		if res.Cut && f.Done == 0 {
+			continue // its time may not have come
+		}
 		out.Faults = append(out.Faults, faultCount{Fault: f.Fault.String(), Effects: f.Count, Unit: unit(f.Count)})
 	}
 	for _, v := range res.Verdicts {
@@ -71,8 +75,9 @@ func summarize(q request, res *scenarios.Result) *result {
 		}
 		out.Verdicts = append(out.Verdicts, shown)
 	}
+	out.Probes = len(res.Probes)
 	for _, p := range res.Probes {
-		if p.Count == 0 {
+		if p.Count == 0 && !res.Cut {
 			out.Unreached = append(out.Unreached, string(p.Probe))
 		}
 	}
@@ -88,6 +93,43 @@ func summarize(q request, res *scenarios.Result) *result {
 	}
 	return out
 }
+
+// notes tell what a reader would otherwise miss, or take for something else.
+func notes(q request, res *scenarios.Result) []string {
+	var list []string
+	if res.Cut {
+		list = append(list, fmt.Sprintf("stopped at %s: no check was made that needs the run's end", res.End))
+	}
+	if q.Fork != nil && res.Events < q.Fork.Event {
+		list = append(list, fmt.Sprintf("not forked: the run ended after %d events", res.Events))
+	}
+	if len(res.Deaths) > 0 {
+		var kinds []string
+		count := map[string]int{}
+		for _, d := range res.Deaths {
+			if d = oneLine(d); count[d] == 0 {
+				kinds = append(kinds, d)
+			}
+			count[d]++
+		}
+		for i, d := range kinds {
+			if i == maxDeaths {
+				list = append(list, fmt.Sprintf("... and %d other kinds of deaths", len(kinds)-i))
+				break
+			}
+			list = append(list, fmt.Sprintf("%s (%d times, and started again)", d, count[d]))
+		}
+	}
+	for _, name := range res.Unknown {
+		if _, set := res.Scenario.Knobs.Set[name]; set && res.Scenario.Knobs.Perturb {
+			list = append(list, fmt.Sprintf("the scenario sets the knob %s, which nobody asked for", name))
+		}
+	}
+	return list
+}
+
+// maxDeaths is how many kinds of deaths are told.
+const maxDeaths = 6
 
 func unit(effects int64) string {
 	if effects == 1 {

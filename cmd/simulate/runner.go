@@ -57,6 +57,8 @@ type result struct {
 	Operations []opCount    `json:"operations,omitempty"`
 	Verdicts   []verdict    `json:"verdicts,omitempty"`
 	Unreached  []string     `json:"probes_never_reached,omitempty"`
+	Probes     int          `json:"probes,omitempty"` // there are
+	Notes      []string     `json:"notes,omitempty"`  // what a reader must know to read the rest
 	Events     uint64       `json:"events"`
 	Virtual    int64        `json:"virtual_ns"`
 	Wall       int64        `json:"wall_ns"`

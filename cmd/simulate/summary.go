@@ -125,7 +125,7 @@ func (s *sweeping) print(sum *summary) error {
 	printTallies(w, sum.Scenarios)
 	s.printFailures(w, sum.failures)
 	if len(sum.Unreached) > 0 {
-		fmt.Fprintf(w, "\nprobes never reached in any run\n%s\n", indent(strings.Join(sum.Unreached, "\n")))
+		fmt.Fprintf(w, "\nprobes never reached in any run\n%s\n", indent(flow(sum.Unreached, 100)))
 	}
 	var events uint64
 	var virtual int64
