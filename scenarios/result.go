@@ -91,7 +91,9 @@ func (x *run) panics() []checker.Verdict {
 			}
 		} else {
 			internal.Details = append(internal.Details, text)
-			internal.Summary = f.String()
+			if len(internal.Details) == 1 {
+				internal.Summary = f.String()
+			}
 		}
 	}
 	if len(internal.Details) > 0 {
@@ -126,9 +128,14 @@ func (x *run) liveness(h *history.History) checker.Verdict {
 		if f.done && f.Served == f.Slots {
 			continue
 		}
-		v.Valid = checker.Violation
-		v.Summary = fmt.Sprintf("%s: %d of %d parts of the key space served at the end, %s not: %s", f.client, f.Served, f.Slots, f.Missing, f.LastError)
-		v.Details = append(v.Details, v.Summary)
+		what := fmt.Sprintf("%s: %d of %d parts of the key space served at the end, %s not: %s", f.client, f.Served, f.Slots, f.Missing, f.LastError)
+		if !f.done {
+			what = fmt.Sprintf("%s did not finish the final reads within %v", f.client, x.Settle)
+		}
+		if v.Valid == checker.OK {
+			v.Valid, v.Summary = checker.Violation, what
+		}
+		v.Details = append(v.Details, what)
 	}
 	if len(x.finals) == 0 {
 		v.Valid, v.Summary = checker.Violation, "no client was left for the final reads"

@@ -49,8 +49,8 @@ func (f *Finding) String() string {
 const maxFrames = 12
 
 // Frames are the calls of our own code, and of the libraries it runs on, that led
-// to the panic, the innermost first, each with its file and line. The kernel's own,
-// which are below every stack, are left out.
+// to the panic, the innermost first, each with its file and line. What is below the
+// event or the task, the kernel and its driver, is left out.
 func (f *Finding) Frames() []string {
 	lines := strings.Split(f.Stack, "\n")
 	var out []string
@@ -63,8 +63,8 @@ func (f *Finding) Frames() []string {
 		if !after || i+1 == len(lines) || strings.HasPrefix(l, "\t") || strings.HasPrefix(l, "runtime.") {
 			continue
 		}
-		if strings.HasPrefix(l, "simulacrum/sim.(") {
-			continue
+		if strings.HasPrefix(l, "simulacrum/sim.(*Sim).execute") || strings.HasPrefix(l, "simulacrum/sim.(*Sim).runTask") {
+			break
 		}
 		if len(out) == maxFrames {
 			return append(out, "...")

@@ -66,7 +66,10 @@ func summarize(q request, res *scenarios.Result) *result {
 	}
 	for _, v := range res.Verdicts {
 		if v.Check == "internal" || v.Check == "agreement" && v.Valid == checker.Violation {
-			out.Internal += v.Summary + "\n" + strings.Join(v.Details, "\n")
+			var b strings.Builder
+			fmt.Fprintln(&b, oneLine(v.Summary))
+			reportDetails(&b, v.Details)
+			out.Internal += b.String()
 			continue
 		}
 		shown := verdict{Check: v.Check, Verdict: v.Valid.String(), Summary: v.Summary, Liveness: slices.Contains(scenarios.LivenessChecks, v.Check)}
@@ -117,7 +120,10 @@ func notes(q request, res *scenarios.Result) []string {
 				list = append(list, fmt.Sprintf("... and %d other kinds of deaths", len(kinds)-i))
 				break
 			}
-			list = append(list, fmt.Sprintf("%s (%d times, and started again)", d, count[d]))
+			if count[d] > 1 {
+				d += fmt.Sprintf(" (%d times)", count[d])
+			}
+			list = append(list, d)
 		}
 	}
 	for _, name := range res.Unknown {
