@@ -62,12 +62,10 @@ const compareEvery = 5 * time.Second
 // Run makes a run and judges it. It is a function of its arguments: whatever
 // concerns wall time is for the caller to measure.
 func Run(r *Resolved, opt Options) (*Result, error) {
-	w, err := workloads.New(r.Scenario.Workload.Name, r.Params)
+	x, err := layOut(r, opt)
 	if err != nil {
-		return nil, fmt.Errorf("scenario %s: %w", r.Scenario.Name, err)
+		return nil, err
 	}
-	x := &run{Resolved: r, opt: opt, workload: w, recorder: history.NewRecorder(), sessions: map[string]*cluster.Session{}}
-	x.build()
 	defer x.sim.Close()
 	x.work()
 	if !x.cut {
@@ -77,7 +75,17 @@ func Run(r *Resolved, opt Options) (*Result, error) {
 	return x.result(), nil
 }
 
-// build lays everything out; nothing has happened yet.
+// layOut is a run in which nothing has happened yet.
+func layOut(r *Resolved, opt Options) (*run, error) {
+	w, err := workloads.New(r.Scenario.Workload.Name, r.Params)
+	if err != nil {
+		return nil, fmt.Errorf("scenario %s: %w", r.Scenario.Name, err)
+	}
+	x := &run{Resolved: r, opt: opt, workload: w, recorder: history.NewRecorder(), sessions: map[string]*cluster.Session{}}
+	x.build()
+	return x, nil
+}
+
 func (x *run) build() {
 	x.sim = sim.New(sim.Config{
 		Seed: x.Seed, Knobs: x.knobValues(), Seams: x.seams(), ForkAt: x.opt.ForkAt, ForkSeed: x.opt.ForkSeed,
