@@ -72,11 +72,13 @@ func parseBlock(b []byte) (*block, error) {
 	if end != 0 {
 		return nil, fmt.Errorf("first entry at %d", end)
 	}
+	p := k.at(0)
 	for i := 1; i < k.count; i++ {
-		p, q := k.at(i-1), k.at(i)
+		q := k.at(i)
 		if c := bytes.Compare(p.key, q.key); c > 0 || c == 0 && p.trailer <= q.trailer {
 			return nil, fmt.Errorf("entry %d is out of order", i)
 		}
+		p = q
 	}
 	return k, nil
 }

@@ -48,7 +48,7 @@ type memtable struct {
 
 func newMemtable(rng *rand.Rand, log, prevSeq uint64) *memtable {
 	return &memtable{
-		words: make([]uint32, nodeNext+maxHeight, 1024), height: 1, rng: rng,
+		words: make([]uint32, nodeNext+maxHeight, 256), height: 1, rng: rng,
 		log: log, prevSeq: prevSeq, lastSeq: prevSeq,
 	}
 }
@@ -107,8 +107,8 @@ func (m *memtable) insert(key, val []byte, t trailer) {
 	}
 	n := uint32(len(m.words))
 	off := uint32(len(m.data))
-	m.data = append(m.data, key...)
-	m.data = append(m.data, val...)
+	m.data = append(append(room(m.data, len(key)+len(val)), key...), val...)
+	m.words = room(m.words, nodeNext+h)
 	next := m.next(m.prevs[0], 0)
 	m.words = append(m.words, off, uint32(len(key)), uint32(len(val)), uint32(t), uint32(t>>32), m.prevs[0])
 	for l := 0; l < h; l++ {
@@ -119,6 +119,17 @@ func (m *memtable) insert(key, val []byte, t trailer) {
 	}
 	m.words[next+nodePrev] = n // of the head, when there is no next: the last node
 	m.entries++
+}
+
+// room makes an arena twice as large when n more would not fit. By itself append
+// grows a large slice by a quarter, and so copies and allocates three times as much.
+func room[T any](arena []T, n int) []T {
+	if len(arena)+n <= cap(arena) {
+		return arena
+	}
+	larger := make([]T, len(arena), max(2*cap(arena), len(arena)+n, 4096))
+	copy(larger, arena)
+	return larger
 }
 
 // findPrevs sets prevs to the last node before key at each level. Most inserts

@@ -43,9 +43,10 @@ type Store struct {
 	rcfg     replica.Config
 
 	ready     []*replica.Replica // in line to be drained
+	drainLine func()             // s.drain, bound once
 	scheduled bool               // a drain is to come
 	draining  bool
-	outbox    []outgoing
+	outbox    []outgoing // by destination, in order of first use; its buffers are used again
 
 	awake []*replica.Replica // who is ticked; quiescent ones are dropped in passing
 	down  []kv.NodeID        // nodes that were down when somebody asked; sorted
@@ -56,9 +57,10 @@ type Store struct {
 	incarnated uint32
 }
 
+// outgoing is what is to be said to one node at the end of a drain.
 type outgoing struct {
-	to    kv.NodeID
-	batch *RaftBatch
+	to       kv.NodeID
+	messages []replica.Message
 }
 
 var incarnationKey = keys.StoreKey("incarnation")
@@ -68,6 +70,7 @@ var incarnationKey = keys.StoreKey("incarnation")
 // contain the number.
 func Open(t env.Task, cfg Config) (*Store, error) {
 	s := &Store{cfg: cfg}
+	s.drainLine = s.drain
 	if err := s.incarnate(t); err != nil {
 		return nil, err
 	}
@@ -176,7 +179,7 @@ func (s *Store) Ready(r *replica.Replica) {
 func (s *Store) schedule() {
 	if !s.scheduled && !s.draining {
 		s.scheduled = true
-		s.cfg.Env.After(0, "store: drain", s.drain)
+		s.cfg.Env.After(0, "store: drain", s.drainLine)
 	}
 }
 
@@ -192,10 +195,12 @@ func (s *Store) drain() {
 	}
 	s.ready = s.ready[:0]
 	s.draining = false
-	for i, o := range s.outbox {
-		s.cfg.Env.Charge(env.ClassMessage, int64(len(o.batch.Messages)))
-		s.cfg.Transport.SendRaft(o.to, o.batch)
-		s.outbox[i] = outgoing{}
+	for i := range s.outbox {
+		o := &s.outbox[i]
+		s.cfg.Env.Charge(env.ClassMessage, int64(len(o.messages)))
+		s.cfg.Transport.SendRaft(o.to, &RaftBatch{From: s.cfg.NodeID, Messages: slices.Clone(o.messages)})
+		clear(o.messages)
+		o.messages = o.messages[:0]
 	}
 	s.outbox = s.outbox[:0]
 }
@@ -205,11 +210,17 @@ func (s *Store) SendMessage(m replica.Message) {
 	to := m.To.NodeID
 	for i := range s.outbox {
 		if o := &s.outbox[i]; o.to == to {
-			o.batch.Messages = append(o.batch.Messages, m)
+			o.messages = append(o.messages, m)
 			return
 		}
 	}
-	s.outbox = append(s.outbox, outgoing{to: to, batch: &RaftBatch{From: s.cfg.NodeID, Messages: []replica.Message{m}}})
+	n := len(s.outbox)
+	if n == cap(s.outbox) {
+		s.outbox = append(s.outbox, outgoing{})
+	}
+	s.outbox = s.outbox[:n+1]
+	o := &s.outbox[n]
+	o.to, o.messages = to, append(o.messages, m)
 	s.schedule()
 }
 
