@@ -50,37 +50,45 @@ func (w *blockBuilder) reset() { w.b, w.offsets = w.b[:0], w.offsets[:0] }
 // parseBlock checks the whole layout once, so that walking a block needs no errors:
 // offsets in place, entries inside, in order.
 func parseBlock(b []byte) (*block, error) {
+	k := &block{}
+	if err := k.parse(b); err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
+func (k *block) parse(b []byte) error {
 	if len(b) < 4 {
-		return nil, fmt.Errorf("block of %d bytes", len(b))
+		return fmt.Errorf("block of %d bytes", len(b))
 	}
 	n := uint64(binary.LittleEndian.Uint32(b[len(b)-4:]))
 	if n == 0 || 4*n+4 > uint64(len(b)) {
-		return nil, fmt.Errorf("block of %d bytes with %d entries", len(b), n)
+		return fmt.Errorf("block of %d bytes with %d entries", len(b), n)
 	}
-	k := &block{b: b, count: int(n), table: len(b) - 4 - 4*int(n)}
+	*k = block{b: b, count: int(n), table: len(b) - 4 - 4*int(n)}
 	end := k.table
 	for i := k.count - 1; i >= 0; i-- {
 		off := int(binary.LittleEndian.Uint32(b[k.table+4*i:]))
 		if off >= end || off+8 > end {
-			return nil, fmt.Errorf("entry %d at %d ends at %d", i, off, end)
+			return fmt.Errorf("entry %d at %d ends at %d", i, off, end)
 		}
 		if _, _, ok := cutBytes(b[off+8 : end]); !ok {
-			return nil, fmt.Errorf("entry %d has no key", i)
+			return fmt.Errorf("entry %d has no key", i)
 		}
 		end = off
 	}
 	if end != 0 {
-		return nil, fmt.Errorf("first entry at %d", end)
+		return fmt.Errorf("first entry at %d", end)
 	}
 	p := k.at(0)
 	for i := 1; i < k.count; i++ {
 		q := k.at(i)
 		if c := bytes.Compare(p.key, q.key); c > 0 || c == 0 && p.trailer <= q.trailer {
-			return nil, fmt.Errorf("entry %d is out of order", i)
+			return fmt.Errorf("entry %d is out of order", i)
 		}
 		p = q
 	}
-	return k, nil
+	return nil
 }
 
 // at decodes entry i.

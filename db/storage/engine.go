@@ -33,6 +33,7 @@ type Engine struct {
 	snapshots Snapshot // ring, oldest first after it
 	openIters int
 	cache     *blockCache
+	writer    *tableWriter // one that has finished, to be used again
 
 	wal          wal
 	logs         []uint64 // log files that exist or will, oldest first

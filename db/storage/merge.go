@@ -62,13 +62,14 @@ func (e *Engine) writeTables(t env.Task, job mergeJob) ([]tableMeta, error) {
 		m.srcs, dels = append(m.srcs, &memIter{m: mem}), append(dels, &mem.dels)
 	}
 	for _, in := range job.inputs {
-		m.srcs, dels = append(m.srcs, &tableIter{t: in.table}), append(dels, in.dels)
+		m.srcs, dels = append(m.srcs, &tableIter{t: in.table, once: true}), append(dels, in.dels)
 	}
 	m.dels = mergeRangeDels(dels)
 	m.thinRangeDels()
 	for _, s := range m.srcs {
 		s.first()
 	}
+	var key []byte
 	for {
 		least, err := m.least()
 		if err != nil {
@@ -77,7 +78,8 @@ func (e *Engine) writeTables(t env.Task, job mergeJob) ([]tableMeta, error) {
 		if least < 0 {
 			break
 		}
-		if err := m.key(least, m.srcs[least].cur().key); err != nil {
+		key = append(key[:0], m.srcs[least].cur().key...) // outlives its block
+		if err := m.key(least, key); err != nil {
 			return nil, err
 		}
 		m.pace()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -76,7 +77,7 @@ func (t *table) load() error {
 		return t.corrupt(0, "%d bytes long, %d in the manifest", st.Size(), t.size)
 	}
 	at := t.size - int64(footerSize)
-	b, err := t.read(handle{uint64(at), uint64(footerSize - blockSuffix)})
+	b, err := t.read(handle{uint64(at), uint64(footerSize - blockSuffix)}, nil)
 	if err != nil {
 		return err
 	}
@@ -88,7 +89,7 @@ func (t *table) load() error {
 		return t.corrupt(at, "%d entries, %d in the manifest", u(4), t.entries)
 	}
 	if h := (handle{u(0), u(1)}); h.size > 0 {
-		ib, err := t.read(h)
+		ib, err := t.read(h, nil)
 		if err != nil {
 			return err
 		}
@@ -99,7 +100,7 @@ func (t *table) load() error {
 	}
 	t.dels = &rangeDels{}
 	if h := (handle{u(2), u(3)}); h.size > 0 {
-		db, err := t.read(h)
+		db, err := t.read(h, nil)
 		if err != nil {
 			return err
 		}
@@ -111,41 +112,58 @@ func (t *table) load() error {
 	return nil
 }
 
-// read reads and checks the bytes of one part.
-func (t *table) read(h handle) ([]byte, error) {
+// read reads and checks the bytes of one part, into buf if there is room.
+func (t *table) read(h handle, buf []byte) ([]byte, error) {
 	if h.size > uint64(t.size) || h.off > uint64(t.size)-h.size || h.off+h.size+blockSuffix > uint64(t.size) {
 		return nil, t.corrupt(int64(h.off), "part of %d bytes in a file of %d", h.size, t.size)
 	}
-	b := make([]byte, h.size+blockSuffix)
+	b := slices.Grow(buf[:0], int(h.size+blockSuffix))[:h.size+blockSuffix]
 	if n, err := t.f.ReadAt(b, int64(h.off)); n < len(b) {
 		return nil, fmt.Errorf("storage: read %s at %d: %w", t.name, h.off, err)
 	}
-	b, sum := b[:h.size:h.size], b[h.size:]
+	b, sum := b[:h.size], b[h.size:]
 	if checksum(b, t.num, int64(h.off)) != binary.LittleEndian.Uint32(sum) {
 		return nil, t.corrupt(int64(h.off), "checksum mismatch in %d bytes", h.size)
 	}
 	return b, nil
 }
 
-// block returns data block i of the index, from the cache if it is there.
-func (t *table) block(i int) (*block, error) {
+// blockHandle says where data block i lies.
+func (t *table) blockHandle(i int) (handle, error) {
 	h, ok := parseHandle(t.index.at(i).val)
 	if !ok {
-		return nil, t.corrupt(0, "index entry %d has a bad handle", i)
+		return h, t.corrupt(0, "index entry %d has a bad handle", i)
+	}
+	return h, nil
+}
+
+// block returns data block i of the index, from the cache if it is there.
+func (t *table) block(i int) (*block, error) {
+	h, err := t.blockHandle(i)
+	if err != nil {
+		return nil, err
 	}
 	if k := t.cache.get(t.num, h.off); k != nil {
 		return k, nil
 	}
-	b, err := t.read(h)
-	if err != nil {
+	k := &block{}
+	if err := t.readBlock(h, k); err != nil {
 		return nil, err
-	}
-	k, err := parseBlock(b)
-	if err != nil {
-		return nil, t.corrupt(int64(h.off), "%v", err)
 	}
 	t.cache.put(t.num, h.off, k)
 	return k, nil
+}
+
+// readBlock reads a data block into k, whose memory it uses again.
+func (t *table) readBlock(h handle, k *block) error {
+	b, err := t.read(h, k.b)
+	if err != nil {
+		return err
+	}
+	if err := k.parse(b); err != nil {
+		return t.corrupt(int64(h.off), "%v", err)
+	}
+	return nil
 }
 
 func (t *table) contains(key []byte) bool {
@@ -184,6 +202,10 @@ type tableIter struct {
 	i, j int // block, and entry in it
 	entry
 	e error
+	// once: each block is read once and its bytes are valid until the next is, for
+	// merges. They pass the cache by: what they read is soon to be removed.
+	once bool
+	own  block
 }
 
 func (i *tableIter) cur() *entry { return &i.entry }
@@ -199,13 +221,24 @@ func (i *tableIter) enter(n int) bool {
 		return false
 	}
 	if i.k == nil || i.i != n {
-		if i.k, i.e = i.t.block(n); i.e != nil {
+		if i.k, i.e = i.read(n); i.e != nil {
 			i.k = nil
 			return false
 		}
 	}
 	i.i = n
 	return true
+}
+
+func (i *tableIter) read(n int) (*block, error) {
+	if !i.once {
+		return i.t.block(n)
+	}
+	h, err := i.t.blockHandle(n)
+	if err != nil {
+		return nil, err
+	}
+	return &i.own, i.t.readBlock(h, &i.own)
 }
 
 func (i *tableIter) load(j int) {

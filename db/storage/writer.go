@@ -17,6 +17,7 @@ type tableWriter struct {
 	off   int64  // where the next part goes
 	data  blockBuilder
 	index blockBuilder
+	place []byte // scratch: an encoded handle
 	last  struct {
 		key     []byte
 		trailer trailer
@@ -32,7 +33,20 @@ func (e *Engine) newTable() (*tableWriter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("storage: create %s: %w", tableName(num), err)
 	}
-	return &tableWriter{e: e, f: f, meta: tableMeta{num: num, minSeq: maxSeq}}, nil
+	w := &tableWriter{e: e}
+	if e.writer != nil {
+		w, e.writer = e.writer, nil
+	}
+	w.f, w.meta, w.off = f, tableMeta{num: num, minSeq: maxSeq}, 0
+	return w, nil
+}
+
+// retire keeps the buffers of a writer that has finished for the next one: they
+// are larger than most tables.
+func (w *tableWriter) retire() {
+	w.index.reset()
+	w.f, w.meta = nil, tableMeta{}
+	w.e.writer = w
 }
 
 // size is roughly what the table would hold if it were finished now.
@@ -60,7 +74,8 @@ func (w *tableWriter) add(key, val []byte, t trailer) error {
 func (w *tableWriter) endBlock() error {
 	h, err := w.part(w.data.finish())
 	w.data.reset()
-	w.index.add(w.last.key, h.append(nil), w.last.trailer)
+	w.place = h.append(w.place[:0])
+	w.index.add(w.last.key, w.place, w.last.trailer)
 	return err
 }
 
@@ -131,7 +146,9 @@ func (w *tableWriter) finish(frags []fragment) (tableMeta, error) {
 	if err != nil {
 		return w.meta, fmt.Errorf("storage: sync %s: %w", tableName(w.meta.num), err)
 	}
-	return w.meta, nil
+	meta := w.meta
+	w.retire()
+	return meta, nil
 }
 
 // bound widens the table's bounds to its range deletions.
