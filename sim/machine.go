@@ -35,6 +35,7 @@ func DefaultPrices() Prices {
 type Machine struct {
 	sim    *Sim
 	name   string
+	index  int // in sim.machines
 	cfg    MachineConfig
 	prices Prices
 	clock  Clock
@@ -43,16 +44,15 @@ type Machine struct {
 	proc *Proc // the living incarnation, or nil
 
 	// The CPU. Events that come while it is busy or paused wait in line, in order.
-	busyUntil  Time
-	fraction   int64 // picoseconds of work not yet in busyUntil
-	slowNum    int64 // work takes slowNum/slowDen times as long
-	slowDen    int64
-	pauses     int
-	line       []int32 // slots
-	lineHead   int
-	ready      EventID // the kindReady event, when line is not empty and not paused
-	busyTotal  time.Duration
-	probeCount map[env.Probe]int64
+	busyUntil Time
+	fraction  int64 // picoseconds of work not yet in busyUntil
+	slowNum   int64 // work takes slowNum/slowDen times as long
+	slowDen   int64
+	pauses    int
+	line      []int32 // slots
+	lineHead  int
+	ready     EventID // the kindReady event, when line is not empty and not paused
+	busyTotal time.Duration
 }
 
 // Machine adds a machine.
@@ -60,7 +60,7 @@ func (s *Sim) Machine(name string, cfg MachineConfig) *Machine {
 	if cfg.Cores == 0 {
 		cfg.Cores = 4
 	}
-	m := &Machine{sim: s, name: name, cfg: cfg, prices: DefaultPrices(), slowNum: 1, slowDen: 1, probeCount: map[env.Probe]int64{}}
+	m := &Machine{sim: s, name: name, index: len(s.machines), cfg: cfg, prices: DefaultPrices(), slowNum: 1, slowDen: 1}
 	if cfg.Prices != nil {
 		m.prices = *cfg.Prices
 	}

@@ -156,11 +156,12 @@ func (p *Proc) Probe(probe env.Probe) {
 		return
 	}
 	s := p.sim
-	s.probes[probe]++
-	s.Remark("%s reaches %q", p.machine.name, probe)
-	p.machine.probeCount[probe]++
+	if s.Recording() { // the arguments alone would cost an allocation
+		s.Remark("%s reaches %q", p.machine.name, probe)
+	}
+	count := s.reached(probe, p.machine)
 	for _, fn := range s.onProbe {
-		fn(p, probe, p.machine.probeCount[probe])
+		fn(p, probe, count)
 	}
 	if !p.alive {
 		p.exit()

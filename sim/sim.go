@@ -59,7 +59,7 @@ type Sim struct {
 	idle     []*coroutine
 	findings []Finding
 	onProbe  []func(p *Proc, probe env.Probe, count int64)
-	probes   map[env.Probe]int64
+	probes   map[env.Probe]*reached
 	seams    map[string]*seam
 	knobs    map[string]bool
 	instant  int // events executed at now
@@ -74,7 +74,7 @@ func New(cfg Config) *Sim {
 	s := &Sim{
 		cfg:     cfg,
 		streams: newStreams(cfg.Seed),
-		probes:  map[env.Probe]int64{},
+		probes:  map[env.Probe]*reached{},
 		seams:   map[string]*seam{},
 		knobs:   map[string]bool{},
 	}
@@ -244,7 +244,33 @@ func (s *Sim) OnProbe(fn func(p *Proc, probe env.Probe, count int64)) {
 }
 
 // ProbeCount is how often a probe was reached in the run, on all machines.
-func (s *Sim) ProbeCount(p env.Probe) int64 { return s.probes[p] }
+func (s *Sim) ProbeCount(p env.Probe) int64 {
+	if r := s.probes[p]; r != nil {
+		return r.total
+	}
+	return 0
+}
+
+// reached is how often a probe was reached: in all, and by each machine.
+type reached struct {
+	total int64
+	by    []int64
+}
+
+// reached counts a probe, and returns how often m has been there.
+func (s *Sim) reached(p env.Probe, m *Machine) int64 {
+	r := s.probes[p]
+	if r == nil {
+		r = &reached{}
+		s.probes[p] = r
+	}
+	for len(r.by) <= m.index {
+		r.by = append(r.by, 0)
+	}
+	r.total++
+	r.by[m.index]++
+	return r.by[m.index]
+}
 
 // KnobsRead reports whether the named knob was asked for by anybody.
 func (s *Sim) KnobsRead(name string) bool { return s.knobs[name] }

@@ -112,7 +112,9 @@ func (v *device) answer(r *request) {
 	}
 	v.apply(r)
 	v.disk.sim.Note("disk synced", r.inode.id, v.disk.digest)
-	v.remark(r)
+	if v.disk.sim.Recording() {
+		v.remark(r)
+	}
 	r.served = true
 	if r.task != nil && r.proc.Alive() {
 		r.task.Wake()
