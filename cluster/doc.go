@@ -8,11 +8,10 @@
 //	   Cluster ----------------------- client: own endpoint, rpc to a gateway node
 //	      |
 //	   node: machine + disk + endpoint -> env.Env -> db/server
-//	      |
-//	   supervisor: a process that ended by itself comes back after a while
 //
 // Fault model: what a node's environment may do to it is written in sim, sim/network
 // and sim/disk. A node that nemesis took down stays down until nemesis starts it; a
-// node that died by itself (a failed sync, out of memory, a stray clock, a panic) is
-// started again by the supervisor, as an init system would.
+// node that died by itself (a failed sync, out of memory, a stray clock, a panic)
+// stays down here too: nemesis.Runner starts it again after a while, as an init
+// system would.
 package cluster

@@ -156,7 +156,7 @@ func (r *Resolved) drawKnobs(knobs []*env.Knob) error {
 	for _, name := range names {
 		i := slices.IndexFunc(knobs, func(k *env.Knob) bool { return k.Name == name })
 		if i < 0 {
-			return fmt.Errorf("scenario %s sets the knob %q, which no room has: look among those that -knobs lists", r.Scenario.Name, name)
+			return fmt.Errorf("scenario %s sets the knob %q, which no room has: look among those that simulate -list names", r.Scenario.Name, name)
 		}
 		if v := set[name]; v < knobs[i].Min || v > knobs[i].Max {
 			return fmt.Errorf("scenario %s sets the knob %s to %d: it goes from %d to %d", r.Scenario.Name, name, v, knobs[i].Min, knobs[i].Max)

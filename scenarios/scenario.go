@@ -15,9 +15,9 @@ import (
 // Scenario is a run before its seed. The comments give what a file says; the
 // fields that a file leaves out have the values of Default.
 type Scenario struct {
-	Name string `toml:"name"`           // letters, digits and dashes
-	Doc  string `toml:"doc"`            // what it is for, in a sentence or two
-	Seed uint64 `toml:"seed,omitempty"` // of the run that found a bug, in scenarios/found
+	Name string `toml:"name"`          // letters, digits and dashes
+	Doc  string `toml:"doc"`           // what it is for, in a sentence or two
+	Seed uint64 `toml:"seed,omitzero"` // of the run that found a bug, in scenarios/found
 
 	Duration Duration `toml:"duration"` // how long clients work
 	Settle   Duration `toml:"settle"`   // how long the final writes and reads may take after that

@@ -10,7 +10,7 @@
 //
 // They are sound only for what they look at: the packages that InScope names,
 // without tests. A library that is called may still misbehave; the law in
-// docs and the double run of -check-determinism are for that.
+// ARCHITECTURE.md and the double run of -check-determinism are for that.
 //
 // A place where the rule does not apply says so, with the reason, on its own line
 // or the one above:
