@@ -50,10 +50,12 @@ func (r *Replica) send1(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
 		if err := r.awaitLease(t); err != nil {
 			return kv.ErrorResponse(err)
 		}
+		t.Yield("lease held, before latches")
 		guard, err := r.latches.Acquire(t, latches)
 		if err != nil {
 			return kv.ErrorResponse(r.errorf(kv.Timeout, "waiting for latches: %s", err))
 		}
+		t.Yield("latched, before evaluation")
 		var br *kv.BatchResponse
 		if write {
 			br = r.write(t, ba, guard)
@@ -181,6 +183,7 @@ func (r *Replica) write(t env.Task, ba *kv.BatchRequest, guard *concurrency.Guar
 	case why != Applied:
 		panic("replica: a write was rejected: " + why.String())
 	}
+	t.Yield("applied, before answer")
 	return &kv.BatchResponse{Timestamp: ts, Responses: ev.responses}
 }
 
