@@ -49,6 +49,12 @@ type KnobValue struct {
 	Value int64
 }
 
+// KnobError is a knob that a scenario sets wrongly.
+type KnobError struct{ Knob, What string }
+
+// Error implements error.
+func (e *KnobError) Error() string { return fmt.Sprintf("%q: %s", e.Knob, e.What) }
+
 // stream is the named stream of a seed. Streams are independent, so that a draw
 // added to one shifts no other.
 func stream(seed uint64, name string) *rand.Rand {
@@ -156,10 +162,10 @@ func (r *Resolved) drawKnobs(knobs []*env.Knob) error {
 	for _, name := range names {
 		i := slices.IndexFunc(knobs, func(k *env.Knob) bool { return k.Name == name })
 		if i < 0 {
-			return fmt.Errorf("scenario %s sets the knob %q, which no room has: look among those that simulate -list names", r.Scenario.Name, name)
+			return &KnobError{name, "no room has that knob: simulate -list names all"}
 		}
 		if v := set[name]; v < knobs[i].Min || v > knobs[i].Max {
-			return fmt.Errorf("scenario %s sets the knob %s to %d: it goes from %d to %d", r.Scenario.Name, name, v, knobs[i].Min, knobs[i].Max)
+			return &KnobError{name, fmt.Sprintf("%d is out of bounds: say %d to %d", v, knobs[i].Min, knobs[i].Max)}
 		}
 		r.Knobs = append(r.Knobs, KnobValue{name, set[name]})
 	}

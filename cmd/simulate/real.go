@@ -60,16 +60,75 @@ func resolve(q request) (*scenarios.Resolved, error) {
 		}
 	}
 	if q.Duration > 0 || q.Plan != "" {
-		if s, err = scenarios.Parse(s.String()); err != nil { // the rules of files hold for flags
+		whole := s
+		if s, err = scenarios.Parse(whole.String()); err != nil { // the rules of files hold for flags
+			if q.Plan != "" {
+				if u := misfit(whole, q.Plan); u != nil {
+					return nil, u
+				}
+			}
 			_, what, _ := strings.Cut(err.Error(), ": ") // its line is not in any file
 			return nil, &usageError{What: fmt.Sprintf("%s with -duration or -plan: %s", q.Scenario, what)}
 		}
 	}
 	r, err := s.Resolve(q.Seed, server.Knobs(), server.Probes())
 	if err != nil {
-		return nil, &usageError{File: q.Scenario, What: err.Error()}
+		u := &usageError{File: q.Scenario, What: err.Error()}
+		var knob *scenarios.KnobError
+		if errors.As(err, &knob) {
+			u.Line = lineWith(q.Scenario, fmt.Sprintf("%q", knob.Knob))
+		}
+		return nil, u
 	}
 	return r, nil
+}
+
+// lineWith is the number of the first line of a file that holds the text, or 0.
+func lineWith(file, text string) int {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return 0
+	}
+	for i, l := range strings.Split(string(content), "\n") {
+		if strings.Contains(l, text) {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+// misfit finds the fault of a plan's file that does not fit its scenario, nil if
+// all do: each is tried alone.
+func misfit(s *scenarios.Scenario, file string) *usageError {
+	alone := *s
+	for i := range s.Faults.Plan {
+		alone.Faults.Plan = s.Faults.Plan[i : i+1]
+		_, err := scenarios.Parse(alone.String())
+		if err == nil {
+			continue
+		}
+		_, what, _ := strings.Cut(err.Error(), ": ")
+		return &usageError{File: file, Line: faultLine(file, i), What: what}
+	}
+	return nil
+}
+
+// faultLine is the line of the i-th fault of a plan's file.
+func faultLine(file string, i int) int {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return 0
+	}
+	for n, l := range strings.Split(string(content), "\n") {
+		if l = strings.TrimSpace(l); l == "" || strings.HasPrefix(l, "#") {
+			continue
+		}
+		if i == 0 {
+			return n + 1
+		}
+		i--
+	}
+	return 0
 }
 
 // shorten gives the scenario another duration. The fault window keeps its place in

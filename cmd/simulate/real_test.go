@@ -70,6 +70,9 @@ func TestMistakesAreUsageErrors(t *testing.T) {
 		{request{Scenario: write("bad.toml", "name = \"bad\"\ncolour = 3\n")}, "bad.toml: line 2"},
 		{request{Scenario: "default", Plan: filepath.Join(dir, "none")}, "no such file"},
 		{request{Scenario: "default", Plan: write("plan", "# a plan\nT+5s crush n1\n")}, "plan:2: "},
+		{request{Scenario: "default", Plan: write("plan2", "# a plan\nat T+5s crash n1 for 1s\n\nat T+6s crash n77 for 1s\n")}, `plan2:4: at T+6.000s crash n77 for 1s: there is no "n77"`},
+		{request{Scenario: "default", Plan: write("plan3", "at T+55s crash n1 for 1s\n")}, "plan3:1: its time does not come"},
+		{request{Scenario: write("knob.toml", "name = \"knob\"\n[[topology.region]]\nname = \"a\"\nzones = [\"a\"]\nnodes = 3\nclients = 1\n[knobs.set]\n\"rpc.offset_chek\" = 1\n")}, `knob.toml:8: "rpc.offset_chek": no room has that knob`},
 	} {
 		_, err := resolve(c.q)
 		var usage *usageError
