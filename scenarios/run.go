@@ -30,8 +30,9 @@ type Options struct {
 // run is one run under way. T+0 is the moment at which the nodes are switched on:
 // times of plans, traces and histories are all the same.
 //
-//	T+0           ready, set up      From          To = healed        Duration      + Settle
-//	 | boot, elections | clients work | faults      | clients work on  | final reads | replicas compared
+//	T+0              From          To = healed        Duration      + Settle
+//	 | boot, elections | faults      |                  | final reads | replicas compared
+//	 | clients work ------------------------------------|
 type run struct {
 	*Resolved
 	opt      Options
@@ -41,7 +42,7 @@ type run struct {
 	runner   *nemesis.Runner
 	workload workloads.Workload
 	recorder *history.Recorder
-	setUp    env.Promise[struct{}]
+	setUp    bool                        // the first client has touched every part of the key space
 	sessions map[string]*cluster.Session // the latest of each client; looked up only
 	stopped  bool                        // clients stop after their present operation
 	finals   []*final
@@ -175,15 +176,13 @@ func (x *run) compareLater() {
 func (x *run) client(t env.Task, s *cluster.Session) {
 	x.sessions[s.Name()] = s
 	c := x.workloadClient(s, "workload")
-	if !x.setUp.Ready() {
-		if s.Name() == x.Topology.Clients[0].Name {
-			if err := x.workload.Setup(t, c); err != nil {
-				return // the process ends, or the run does
-			}
-			x.setUp.Resolve(struct{}{}, nil)
-		} else if _, err := x.setUp.Wait(t, "set up", -1); err != nil {
-			return
+	if !x.setUp && s.Name() == x.Topology.Clients[0].Name {
+		// The others do not wait for it: a cluster that boots has clients too, and faults
+		// do not wait for anybody.
+		if err := x.workload.Setup(t, c); err != nil {
+			return // the process ends, or the run does
 		}
+		x.setUp = true
 	}
 	x.workload.Run(t, c)
 }
