@@ -1,0 +1,166 @@
+package invariants_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"simulacrum/checker"
+	"simulacrum/cluster"
+	"simulacrum/cluster/invariants"
+	"simulacrum/db/hlc"
+	"simulacrum/db/kv"
+	"simulacrum/db/mvcc"
+	"simulacrum/db/replica"
+	"simulacrum/nemesis"
+	"simulacrum/sim"
+	"simulacrum/sim/env"
+	"simulacrum/workloads"
+)
+
+// watched is a cluster of three nodes that has served a few requests.
+func watched(t *testing.T) (*cluster.Cluster, *invariants.Watcher) {
+	s := sim.New(sim.Config{Seed: 3})
+	t.Cleanup(s.Close)
+	w := invariants.New()
+	c := cluster.New(s, cluster.Config{
+		Topology: cluster.Uniform([]string{"us-east"}, 3, 1, 1), MaxOffset: 500 * time.Millisecond, Observer: w,
+	})
+	w.Attach(c)
+	c.Boot()
+	c.Clients()[0].Run(func(task env.Task, s *cluster.Session) {
+		for i := 0; i < 20; i++ {
+			_, _ = s.Do(task, []workloads.Op{{Kind: workloads.Put, Key: []byte("k"), Value: []byte("7")}}, workloads.Options{})
+			_, _ = s.Do(task, []workloads.Op{{Kind: workloads.Get, Key: []byte("k")}}, workloads.Options{})
+		}
+	})
+	s.RunUntil(sim.Time(20 * time.Second))
+	w.CompareReplicas()
+	if v := w.Verdicts()[0]; v.Valid != checker.OK {
+		t.Fatalf("before anything was broken: %s", v)
+	}
+	return c, w
+}
+
+// holder is the node that holds the lease of the clients' range, and its replica.
+func holder(t *testing.T, c *cluster.Cluster) (*cluster.Node, *replica.Replica) {
+	id := c.Ranges()[1].RangeID
+	for _, n := range c.Nodes() {
+		if r := n.Server().Store().Replica(id); r.State().Lease.Replica == r.Self() {
+			return n, r
+		}
+	}
+	t.Fatal("nobody has the lease")
+	return nil, nil
+}
+
+func wantProblem(t *testing.T, w *invariants.Watcher, part string) {
+	t.Helper()
+	v := w.Verdicts()[0]
+	if v.Valid != checker.Violation || !strings.Contains(v.Summary, part) {
+		t.Errorf("want a violation that says %q, got %s", part, v)
+	}
+}
+
+// A replica that holds one byte more than its peers at the same index is found.
+func TestStrayByteIsFound(t *testing.T) {
+	c, w := watched(t)
+	n := c.Nodes()[1]
+	b := n.Server().Engine().NewBatch()
+	b.Put(mvcc.EncodeKey(nil, append(c.Ranges()[1].StartKey.Clone(), 'z'), hlc.Timestamp{Wall: 1}), []byte("stray"))
+	n.Server().Engine().Commit(b, false, nil)
+	w.CompareReplicas()
+	wantProblem(t, w, "differ at applied index")
+}
+
+// A replica that applies another command at an index than its peers did is found.
+func TestOtherCommandAtAnIndexIsFound(t *testing.T) {
+	c, w := watched(t)
+	_, r := holder(t, c)
+	w.Applied(r, r.State().AppliedIndex, &replica.Command{ID: 99, Kind: replica.KindTruncate}, replica.Applied)
+	wantProblem(t, w, "unlike another replica")
+}
+
+// So is one that judges the same command otherwise.
+func TestOtherJudgementIsFound(t *testing.T) {
+	c, w := watched(t)
+	_, r := holder(t, c)
+	cmd := &replica.Command{ID: 99, Kind: replica.KindTruncate}
+	w.Applied(r, r.State().AppliedIndex+1, cmd, replica.Applied)
+	w.Applied(r, r.State().AppliedIndex+1, cmd, replica.RejectLeaseIndex)
+	wantProblem(t, w, "unlike another replica")
+}
+
+// A read past the end of its lease is found, and one at or after the start of the
+// next lease.
+func TestReadsOutsideTheLeaseAreFound(t *testing.T) {
+	c, w := watched(t)
+	_, r := holder(t, c)
+	l := r.State().Lease
+	w.Served(r, l.Expiration.Add(time.Second), l.Sequence)
+	wantProblem(t, w, "past the end of")
+
+	c, w = watched(t)
+	_, r = holder(t, c)
+	l = r.State().Lease
+	read := hlc.Timestamp{Wall: l.Start.Wall + int64(time.Second)}
+	w.Served(r, read, l.Sequence)
+	w.Applied(r, r.State().AppliedIndex+1, takeOver(r, l, read, true), replica.Applied)
+	wantProblem(t, w, "served a read at")
+}
+
+// A lease that begins before its predecessor has run out is found, unless its
+// holder handed it over.
+func TestOverlappingLeasesAreFound(t *testing.T) {
+	for _, transfer := range []bool{false, true} {
+		c, w := watched(t)
+		_, r := holder(t, c)
+		l := r.State().Lease
+		start := hlc.Timestamp{Wall: l.Expiration.Wall - 1}
+		w.Applied(r, r.State().AppliedIndex+1, takeOver(r, l, start, transfer), replica.Applied)
+		if !transfer {
+			wantProblem(t, w, "begins before")
+		} else if v := w.Verdicts()[0]; v.Valid != checker.OK {
+			t.Errorf("a transfer is no overlap: %s", v)
+		}
+	}
+}
+
+// takeOver is a command that gives the lease to another replica from start on.
+func takeOver(r *replica.Replica, prev kv.Lease, start hlc.Timestamp, transfer bool) *replica.Command {
+	other := r.Desc().Replicas[0]
+	if other == prev.Replica {
+		other = r.Desc().Replicas[1]
+	}
+	next := kv.Lease{Sequence: prev.Sequence + 1, Replica: other, Start: start, ProposedTS: start, Expiration: start.Add(6 * time.Second)}
+	return &replica.Command{ID: 99, Kind: replica.KindLease, Lease: replica.LeaseChange{
+		Next: next, PrevSequence: prev.Sequence, PrevProposed: prev.ProposedTS, Transfer: transfer,
+	}}
+}
+
+// Two replicas that hold valid leases at one moment are found: the clock of a node
+// that was cut off stands still, so that its old lease looks valid to it for ever.
+func TestTwoHoldersAreFound(t *testing.T) {
+	c, w := watched(t)
+	get := []workloads.Op{{Kind: workloads.Get, Key: []byte("k")}}
+	c.Crash("c1")
+	c.Clients()[0].Run(func(task env.Task, s *cluster.Session) {
+		for {
+			_, _ = s.Do(task, get, workloads.Options{})
+			_ = task.Sleep(100 * time.Millisecond)
+		}
+	})
+	c.Sim().RunUntil(c.Sim().Now().Add(10 * time.Second))
+	n, _ := holder(t, c)
+	var rest []string
+	for _, o := range append(c.Topology().Nodes, c.Topology().Clients...) {
+		if o.Name != n.Name() {
+			rest = append(rest, o.Name)
+		}
+	}
+	c.Cut([]string{n.Name()}, rest, nemesis.Drop)
+	c.Cut(rest, []string{n.Name()}, nemesis.Drop)
+	c.FreezeClock(n.Name())
+	c.Sim().RunUntil(c.Sim().Now().Add(40 * time.Second))
+	wantProblem(t, w, "held a valid lease too")
+}
