@@ -5,8 +5,10 @@
 //
 //	workload client ──Invoke──▶ Recorder ──History──▶ checker, report
 //	                ──Complete─▶     │
-//	                                 └─ WriteJSONL ⇄ ReadJSONL (one operation a line)
-//	  recorded elsewhere: ReadEtcdLog, ReadKVLog (the test data of Porcupine)
+//	                                 ├─ WriteJSONL ⇄ ReadJSONL (one operation a line)
+//	                                 └─ WriteEDN ⇄ ReadEDN (events in the form of Jepsen)
+//	  recorded elsewhere: ReadEDN, ReadJepsenJSON (Jepsen, Elle, Knossos),
+//	                      ReadEtcdLog, ReadKVLog (the test data of Porcupine)
 //
 // An operation has an interval [Call, Return] of true virtual time, which no
 // node of the database can see, and one of three outcomes, as in Jepsen:

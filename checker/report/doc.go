@@ -5,6 +5,7 @@
 //	porcupine.html  one key's operations in order, when there is a picture of it
 //	results.json    every verdict with its counts and witnesses
 //	history.jsonl   every operation, one a line
+//	history.edn     the same as events of Jepsen
 //	plan.txt        the faults, in the form that a run replays
 //	trace.txt       the trace, when one was kept
 //

@@ -279,7 +279,7 @@ func (p *page) regions(r *Report) {
 }
 
 func (p *page) files(r *Report) {
-	p.Files = []fact{{"results.json", "every verdict, with counts and witnesses"}, {"history.jsonl", "every operation, one a line"}, {"plan.txt", "the faults, to run again or to edit"}}
+	p.Files = []fact{{"results.json", "every verdict, with counts and witnesses"}, {"history.jsonl", "every operation, one a line"}, {"history.edn", "the same as events of Jepsen"}, {"plan.txt", "the faults, to run again or to edit"}}
 	if r.Trace != nil {
 		p.Files = append(p.Files, fact{"trace.txt", "the trace"})
 	}

@@ -46,6 +46,7 @@ func (r *Report) Write(dir string) error {
 		}
 	}
 	put("history.jsonl", func(w io.Writer) error { return history.WriteJSONL(w, h) })
+	put("history.edn", func(w io.Writer) error { return history.WriteEDN(w, h) })
 	put("results.json", bytesOf(append(results, '\n')))
 	put("plan.txt", bytesOf([]byte(r.Plan)))
 	if r.Trace != nil {
