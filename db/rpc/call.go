@@ -69,11 +69,11 @@ func (n *Node) Call(t env.Task, to string, k *Kind, m env.Message, timeout time.
 	if err := t.Err(); err != nil {
 		return nil, &Error{Peer: to, Cause: err}
 	}
-	if n.calls.full() || m.Size() > maxPayload {
+	f := &frame{typ: frameRequest, kind: k.ID, payload: m}
+	if n.calls.full() || f.payloadSize() > maxPayload {
 		return nil, &Error{Peer: to, Cause: env.ErrTooLarge}
 	}
 	deadline := n.deadline(t, timeout)
-	f := &frame{typ: frameRequest, kind: k.ID, payload: m}
 	if deadline > 0 {
 		if f.timeout = deadline - n.e.Mono(); f.timeout <= 0 {
 			return nil, &Error{Peer: to, Cause: env.ErrDeadline}
@@ -174,13 +174,14 @@ func (n *Node) Send(to string, k *Kind, m env.Message) {
 		}
 		return
 	}
-	if m.Size() > maxPayload {
+	f := &frame{typ: frameOneway, kind: k.ID, payload: m}
+	if f.payloadSize() > maxPayload {
 		n.stats.Dropped++
 		return
 	}
 	c, err := n.peer(to).links[k.Class].get()
 	if err == nil {
-		err = c.send(&frame{typ: frameOneway, kind: k.ID, payload: m})
+		err = c.send(f)
 	}
 	if err != nil {
 		n.stats.Dropped++

@@ -57,6 +57,15 @@ type frame struct {
 	timeout time.Duration // request: time left, 0: without limit
 	wall    int64         // pong: the sender's wall clock
 	payload env.Message   // request, response, one-way
+	size    int           // of payload, if known: to find it out means to walk through all of it
+}
+
+// payloadSize is the length of the encoded payload.
+func (f *frame) payloadSize() int {
+	if f.size == 0 {
+		f.size = f.payload.Size()
+	}
+	return f.size
 }
 
 // Size implements env.Message.
@@ -64,13 +73,13 @@ func (f *frame) Size() int {
 	n := codec.SizeByte + f.clock.Size()
 	switch f.typ {
 	case frameRequest:
-		n += codec.SizeByte + codec.SizeUvarint(f.id) + codec.SizeVarint(int64(f.timeout)) + f.payload.Size()
+		n += codec.SizeByte + codec.SizeUvarint(f.id) + codec.SizeVarint(int64(f.timeout)) + f.payloadSize()
 	case frameResponse:
-		n += codec.SizeByte + codec.SizeUvarint(f.id) + f.payload.Size()
+		n += codec.SizeByte + codec.SizeUvarint(f.id) + f.payloadSize()
 	case frameReject:
 		n += codec.SizeByte + codec.SizeUvarint(f.id)
 	case frameOneway:
-		n += codec.SizeByte + f.payload.Size()
+		n += codec.SizeByte + f.payloadSize()
 	case framePing:
 		n += codec.SizeUvarint(f.id)
 	case framePong:

@@ -53,7 +53,7 @@ func (n *Node) admit(c env.Conn, f *frame) {
 		return
 	}
 	k := n.kinds[f.kind]
-	size := int64(f.payload.Size())
+	size := int64(f.payloadSize())
 	l := &n.load[f.kind]
 	if l.calls >= n.maxCalls || l.bytes+size > n.maxBytes && l.calls > 0 {
 		n.stats.Overloaded++
@@ -91,13 +91,14 @@ func (n *Node) serve(t env.Task, c env.Conn, f *frame, deadline time.Duration) {
 		from = c.Peer()
 	}
 	answer := n.handlers[f.kind](t, from, f.payload)
+	reply := &frame{typ: frameResponse, kind: f.kind, id: f.id, payload: answer}
 	switch {
-	case answer == nil || answer.Size() > maxPayload:
+	case answer == nil || reply.payloadSize() > maxPayload:
 		n.reject(c, f.id, rejectNoAnswer)
 	case c == nil:
 		n.finish(nil, f.id, answer, nil)
 	default:
-		n.transmit(c, &frame{typ: frameResponse, kind: f.kind, id: f.id, payload: answer})
+		n.transmit(c, reply)
 	}
 }
 
