@@ -22,6 +22,17 @@ type Header struct {
 	// Gateway is the node at which the batch entered the cluster.
 	Gateway NodeID
 
+	// CanForwardReadTS allows the leaseholder to execute the batch of a transaction
+	// that has read nothing before at a higher timestamp than it asks for. Whoever
+	// divides a batch among ranges takes the permission back.
+	CanForwardReadTS bool
+	// AsyncConsensus asks the leaseholder to acknowledge the writes of a transaction
+	// once they are evaluated and proposed. They may yet come to nothing, which a
+	// QueryIntent finds out.
+	AsyncConsensus bool
+	// WaitPolicy says what is done about the locks of others.
+	WaitPolicy WaitPolicy
+
 	// ID tells commands apart in traces. It has no other effect: in particular it
 	// does not make a command safe to send twice.
 	ID uint64
@@ -34,6 +45,12 @@ type Header struct {
 	// Deadline is the time left when the batch was sent, 0: unknown. It is a
 	// duration and no moment, because clocks differ.
 	Deadline time.Duration
+
+	// Txn is the transaction that sends the batch, nil: none. It states the timestamps.
+	Txn *Txn
+	// LockTimeout is how long to wait for any one lock of others before failing with
+	// LockConflict; 0: as long as it takes.
+	LockTimeout time.Duration
 }
 
 // BatchRequest is a list of requests that are evaluated together.
@@ -50,6 +67,11 @@ type BatchResponse struct {
 
 	Responses []Response // as many as there were requests; none if Err is set
 	Err       *Error
+
+	// Txn is what has become of the transaction that sent the batch, whether it
+	// succeeded or failed: timestamps that moved up, its status, clocks observed. Nil:
+	// nothing new.
+	Txn *Txn
 
 	// Lease and Desc are hints for whoever routes: the lease and descriptor in force
 	// at the replica that answered. Nil: nothing new.
@@ -138,12 +160,18 @@ func (ba *BatchRequest) Validate() *Error {
 		return bad(-1, "timestamp %s", ba.Timestamp)
 	case !ba.Timestamp.IsEmpty() && !ba.ReadsOnly():
 		return bad(-1, "a timestamp is stated for a batch that does not only read")
+	case !ba.Timestamp.IsEmpty() && ba.Txn != nil:
+		return bad(-1, "a timestamp is stated beside those of a transaction")
+	case ba.LockTimeout < 0:
+		return bad(-1, "negative limit")
 	}
 	for i, r := range ba.Requests {
 		s := r.Span()
 		switch {
 		case r.Method().Admin() && len(ba.Requests) > 1:
 			return bad(i, "%s is not alone in its batch", r.Method())
+		case r.Method().NeedsTxn() && ba.Txn == nil:
+			return bad(i, "%s without a transaction", r.Method())
 		case r.Method().Ranged() && (s.IsPoint() || !s.Valid()):
 			return bad(i, "empty span [%s, %s)", s.Key, s.EndKey)
 		case keys.Max.Less(s.EndKey) || !s.Key.Less(keys.Max):
@@ -170,6 +198,9 @@ func (ba *BatchRequest) String() string {
 	}
 	if !ba.Timestamp.IsEmpty() {
 		fmt.Fprintf(&b, " at %s", ba.Timestamp)
+	}
+	if ba.Txn != nil {
+		fmt.Fprintf(&b, " in txn %s", ba.Txn)
 	}
 	if ba.MaxKeys > 0 {
 		fmt.Fprintf(&b, " max %d keys", ba.MaxKeys)
@@ -200,9 +231,9 @@ func (br *BatchResponse) String() string {
 func (ba *BatchRequest) Size() int {
 	n := codec.SizeVarint(int64(ba.RangeID)) + ba.Timestamp.Size() + codec.SizeVarint(int64(ba.Gateway)) +
 		codec.SizeUvarint(ba.ID) + codec.SizeVarint(ba.MaxKeys) + codec.SizeVarint(ba.MaxBytes) +
-		codec.SizeVarint(int64(ba.Deadline)) + codec.SizeUvarint(uint64(len(ba.Requests)))
+		codec.SizeVarint(int64(ba.Deadline)) + codec.SizeUvarint(uint64(len(ba.Requests))<<1) + ba.sizeExtension()
 	for _, r := range ba.Requests {
-		n += codec.SizeByte + r.Size()
+		n += sizeRequest(r)
 	}
 	return n
 }
@@ -213,9 +244,13 @@ func (ba *BatchRequest) Encode(b []byte) []byte {
 	b = codec.AppendUvarint(codec.AppendVarint(b, int64(ba.Gateway)), ba.ID)
 	b = codec.AppendVarint(codec.AppendVarint(b, ba.MaxKeys), ba.MaxBytes)
 	b = codec.AppendVarint(b, int64(ba.Deadline))
-	b = codec.AppendUvarint(b, uint64(len(ba.Requests)))
+	count := uint64(len(ba.Requests)) << 1
+	if ba.extension() != 0 {
+		count |= 1
+	}
+	b = ba.appendExtension(codec.AppendUvarint(b, count))
 	for _, r := range ba.Requests {
-		b = r.Encode(append(b, byte(r.Method())))
+		b = appendRequest(b, r)
 	}
 	return b
 }
@@ -226,14 +261,31 @@ func DecodeBatchRequest(r *codec.Reader) *BatchRequest {
 		RangeID: RangeID(r.Varint()), Timestamp: hlc.Decode(r), Gateway: NodeID(r.Int32()),
 		ID: r.Uvarint(), MaxKeys: r.Varint(), MaxBytes: r.Varint(), Deadline: time.Duration(r.Varint()),
 	}}
-	if n := r.Count(MaxRequests, 2); n > 0 {
+	count := r.Uvarint() // of the requests, and whether an extension comes before them
+	if count&1 != 0 {
+		ba.decodeExtension(r)
+	}
+	n := count >> 1
+	switch {
+	case n > MaxRequests:
+		r.Fail(codec.ErrLimit)
+	case n > uint64(r.Len())/2: // each takes at least two bytes
+		r.Fail(codec.ErrTruncated)
+	case n > 0:
 		ba.Requests = make([]Request, n)
 		for i := range ba.Requests {
-			ba.Requests[i] = decodeRequest(Method(r.Byte()), r)
+			ba.Requests[i] = decodeRequest(r)
 		}
 	}
 	return ba
 }
+
+// Flags of what a response carries beside the responses.
+const (
+	responseErr byte = 1 << iota
+	responseTxn
+	responseFlags
+)
 
 // Size implements env.Message.
 func (br *BatchResponse) Size() int {
@@ -243,6 +295,9 @@ func (br *BatchResponse) Size() int {
 	}
 	if br.Err != nil {
 		n += br.Err.Size()
+	}
+	if br.Txn != nil {
+		n += br.Txn.Size()
 	}
 	if br.Lease != nil {
 		n += br.Lease.Size()
@@ -259,8 +314,19 @@ func (br *BatchResponse) Encode(b []byte) []byte {
 	for _, r := range br.Responses {
 		b = r.Encode(append(b, byte(r.Method())))
 	}
-	if b = codec.AppendBool(b, br.Err != nil); br.Err != nil {
+	var flags byte
+	if br.Err != nil {
+		flags |= responseErr
+	}
+	if br.Txn != nil {
+		flags |= responseTxn
+	}
+	b = append(b, flags)
+	if br.Err != nil {
 		b = br.Err.Encode(b)
+	}
+	if br.Txn != nil {
+		b = br.Txn.Encode(b)
 	}
 	if b = codec.AppendBool(b, br.Lease != nil); br.Lease != nil {
 		b = br.Lease.Encode(b)
@@ -280,8 +346,15 @@ func DecodeBatchResponse(r *codec.Reader) *BatchResponse {
 			br.Responses[i] = decodeResponse(Method(r.Byte()), r)
 		}
 	}
-	if r.Bool() {
+	flags := r.Byte()
+	if flags >= responseFlags {
+		r.Failf("kv: unknown flags of a response %x", flags)
+	}
+	if flags&responseErr != 0 {
 		br.Err = DecodeError(r)
+	}
+	if flags&responseTxn != 0 {
+		br.Txn = DecodeTxn(r)
 	}
 	if r.Bool() {
 		l := DecodeLease(r)

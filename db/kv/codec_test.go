@@ -29,6 +29,19 @@ var oneOfEach = []struct {
 	{&ReverseScanRequest{}, &ReverseScanResponse{}},
 	{&TransferLeaseRequest{}, &TransferLeaseResponse{}},
 	{&RequestLeaseRequest{}, &RequestLeaseResponse{}},
+	{&InitPutRequest{}, &InitPutResponse{}},
+	{&DeleteRangeRequest{}, &DeleteRangeResponse{}},
+	{&RefreshRequest{}, &RefreshResponse{}},
+	{&RefreshRangeRequest{}, &RefreshRangeResponse{}},
+	{&QueryIntentRequest{}, &QueryIntentResponse{}},
+	{&QueryTxnRequest{}, &QueryTxnResponse{}},
+	{&PushTxnRequest{}, &PushTxnResponse{}},
+	{&RecoverTxnRequest{}, &RecoverTxnResponse{}},
+	{&HeartbeatTxnRequest{}, &HeartbeatTxnResponse{}},
+	{&EndTxnRequest{}, &EndTxnResponse{}},
+	{&ResolveIntentRequest{}, &ResolveIntentResponse{}},
+	{&ResolveIntentRangeRequest{}, &ResolveIntentRangeResponse{}},
+	{&GCRequest{}, &GCResponse{}},
 }
 
 // fill draws a value for everything that v holds. It knows the types of this
@@ -40,6 +53,14 @@ func fill(t *rapid.T, v reflect.Value, depth int) {
 		return
 	case ReplicaType:
 		v.SetUint(rapid.Uint64Max(uint64(numReplicaTypes-1)).Draw(t, "type"))
+		return
+	case TxnStatus, LockDurability, WaitPolicy, PushType, RetryReason, AbortReason:
+		count := map[string]int{"TxnStatus": int(numTxnStatuses), "LockDurability": int(numLockDurabilities), "WaitPolicy": int(numWaitPolicies),
+			"PushType": int(numPushTypes), "RetryReason": int(numRetryReasons), "AbortReason": int(numAbortReasons)}[v.Type().Name()]
+		v.SetUint(uint64(rapid.IntRange(0, count-1).Draw(t, "enum")))
+		return
+	case LockStrength: // LockIntent is of held locks alone
+		v.SetUint(rapid.Uint64Max(uint64(LockExclusive)).Draw(t, "strength"))
 		return
 	case ErrorKind:
 		v.SetUint(rapid.Uint64Range(1, uint64(numErrorKinds-1)).Draw(t, "kind"))
@@ -75,6 +96,10 @@ func fill(t *rapid.T, v reflect.Value, depth int) {
 		} else {
 			v.Set(reflect.ValueOf(drawOf(t, rapid.SampledFrom(oneOfEach).Draw(t, "response").response)))
 		}
+	case reflect.Array:
+		for i := range v.Len() {
+			fill(t, v.Index(i), depth)
+		}
 	case reflect.Bool:
 		v.SetBool(rapid.Bool().Draw(t, "bool"))
 	case reflect.String:
@@ -98,6 +123,12 @@ func drawOf(t *rapid.T, like any) any {
 	fill(t, v.Elem(), 3)
 	return v.Interface()
 }
+
+// framed is a request as it stands in a batch, behind its method.
+type framed struct{ Request }
+
+func (f framed) Size() int              { return sizeRequest(f.Request) }
+func (f framed) Encode(b []byte) []byte { return appendRequest(b, f.Request) }
 
 type encoder interface {
 	Size() int
@@ -134,7 +165,7 @@ func TestRoundTrip(t *testing.T) {
 		m := one.request.Method()
 		t.Run(m.String(), func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
-				checkRoundTrip(t, drawOf(t, one.request).(encoder), func(r *codec.Reader) any { return decodeRequest(m, r) })
+				checkRoundTrip(t, framed{drawOf(t, one.request).(Request)}, func(r *codec.Reader) any { return framed{decodeRequest(r)} })
 				checkRoundTrip(t, drawOf(t, one.response).(encoder), func(r *codec.Reader) any { return decodeResponse(m, r) })
 			})
 		})
@@ -145,6 +176,8 @@ func TestRoundTrip(t *testing.T) {
 			checkRoundTrip(t, drawOf(t, &BatchResponse{}).(encoder), func(r *codec.Reader) any { return DecodeBatchResponse(r) })
 			checkRoundTrip(t, drawOf(t, &Error{}).(encoder), func(r *codec.Reader) any { return DecodeError(r) })
 			checkRoundTrip(t, drawOf(t, &RangeDescriptor{}).(encoder), func(r *codec.Reader) any { return DecodeRangeDescriptor(r) })
+			checkRoundTrip(t, drawOf(t, &Txn{}).(encoder), func(r *codec.Reader) any { return DecodeTxn(r) })
+			checkRoundTrip(t, drawOf(t, &TxnMeta{}).(encoder), func(r *codec.Reader) any { m := DecodeTxnMeta(r); return &m })
 			checkRoundTrip(t, drawOf(t, &Lease{}).(encoder), func(r *codec.Reader) any { l := DecodeLease(r); return &l })
 		})
 	})
@@ -180,6 +213,15 @@ func FuzzDecode(f *testing.F) {
 	f.Add((&BatchRequest{Header: Header{RangeID: 1, Timestamp: ts}, Requests: []Request{&ScanRequest{Key: keys.Key("a"), EndKey: keys.Key("b")}}}).Encode(nil))
 	f.Add((&BatchResponse{Responses: []Response{&ScanResponse{Rows: []KeyValue{{keys.Key("a"), []byte("v"), ts}}}}, Desc: d}).Encode(nil))
 	f.Add((&BatchResponse{Err: AmbiguousError(&Error{Kind: NotLeaseholder, Lease: &Lease{Sequence: 1}, Descs: []*RangeDescriptor{d}}, "x")}).Encode(nil))
+	txn := NewTxn(TxnID{1}, "t", 5, ts, ts)
+	txn.Key, txn.Observed, txn.InFlight = keys.Key("a"), []ObservedTimestamp{{1, ts}}, []SequencedWrite{{keys.Key("a"), 1}}
+	txn.LockSpans, txn.IgnoredSeqs = []keys.Span{{Key: keys.Key("a")}}, []SeqRange{{1, 2}}
+	f.Add((&BatchRequest{Header: Header{Txn: txn, CanForwardReadTS: true, WaitPolicy: WaitError, LockTimeout: 1}, Requests: []Request{
+		&GetRequest{RequestHeader: RequestHeader{3}, Key: keys.Key("a"), Locking: Locking{LockExclusive, Replicated}},
+		&PutRequest{RequestHeader: RequestHeader{4}, Key: keys.Key("a")},
+		&EndTxnRequest{Key: keys.Key("a"), Commit: true, InFlight: txn.InFlight, LockSpans: txn.LockSpans},
+		ResolveRequest(UpdateOf(txn, txn.LockSpans[0]), true)}}).Encode(nil))
+	f.Add((&BatchResponse{Txn: txn, Err: RetryError(RetryWriteTooOld, "x")}).Encode(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for _, decode := range []func(*codec.Reader) encoder{
 			func(r *codec.Reader) encoder { return DecodeBatchRequest(r) },
@@ -220,15 +262,17 @@ func TestErrors(t *testing.T) {
 func TestValidateAndSpan(t *testing.T) {
 	a, b, c := keys.Key("a"), keys.Key("b"), keys.Key("c")
 	for want, ba := range map[string]*BatchRequest{
-		"":                         {Requests: []Request{&GetRequest{a}, &PutRequest{b, nil}}},
+		"":                         {Requests: []Request{&GetRequest{Key: a}, &PutRequest{Key: b}}},
 		"empty":                    {},
-		"negative limit":           {Header: Header{MaxKeys: -1}, Requests: []Request{&GetRequest{a}}},
-		"does not only read":       {Header: Header{Timestamp: hlc.Min}, Requests: []Request{&GetRequest{a}, &DeleteRequest{a}}},
-		"not alone":                {Requests: []Request{&GetRequest{a}, &RequestLeaseRequest{a}}},
-		"empty span":               {Requests: []Request{&ScanRequest{b, a}}},
+		"negative limit":           {Header: Header{MaxKeys: -1}, Requests: []Request{&GetRequest{Key: a}}},
+		"does not only read":       {Header: Header{Timestamp: hlc.Min}, Requests: []Request{&GetRequest{Key: a}, &DeleteRequest{Key: a}}},
+		"not alone":                {Requests: []Request{&GetRequest{Key: a}, &RequestLeaseRequest{Key: a}}},
+		"without a transaction":    {Requests: []Request{&EndTxnRequest{Key: a}}},
+		"beside those":             {Header: Header{Timestamp: hlc.Min, Txn: &Txn{}}, Requests: []Request{&GetRequest{Key: a}}},
+		"empty span":               {Requests: []Request{&ScanRequest{Key: b, EndKey: a}}},
 		"empty span [\"a\", /Min)": {Requests: []Request{&ReverseScanRequest{Key: a}}},
-		"beyond":                   {Requests: []Request{&GetRequest{keys.Max}}},
-		"cannot be addressed":      {Requests: []Request{&GetRequest{keys.LeaseKey(1)}}},
+		"beyond":                   {Requests: []Request{&GetRequest{Key: keys.Max}}},
+		"cannot be addressed":      {Requests: []Request{&GetRequest{Key: keys.LeaseKey(1)}}},
 	} {
 		err := ba.Validate()
 		if (err == nil) != (want == "") || err != nil && !bytes.Contains([]byte(err.Error()), []byte(want)) {
@@ -236,10 +280,10 @@ func TestValidateAndSpan(t *testing.T) {
 		}
 	}
 	for want, rs := range map[string][]Request{
-		`"a"`:            {&GetRequest{a}, &PutRequest{a, nil}},
-		`["a", "b\x00")`: {&GetRequest{b}, &PutRequest{a, nil}},
-		`["a", "c")`:     {&GetRequest{b}, &ScanRequest{a, c}},
-		`["a", "c\x00")`: {&ScanRequest{b, c}, &ScanRequest{a, b}, &GetRequest{c}},
+		`"a"`:            {&GetRequest{Key: a}, &PutRequest{Key: a}},
+		`["a", "b\x00")`: {&GetRequest{Key: b}, &PutRequest{Key: a}},
+		`["a", "c")`:     {&GetRequest{Key: b}, &ScanRequest{Key: a, EndKey: c}},
+		`["a", "c\x00")`: {&ScanRequest{Key: b, EndKey: c}, &ScanRequest{Key: a, EndKey: b}, &GetRequest{Key: c}},
 	} {
 		if got := (&BatchRequest{Requests: rs}).Span().String(); got != want {
 			t.Errorf("span %s, want %s", got, want)

@@ -41,6 +41,27 @@ const (
 	// ReadBelowGC: the versions of the stated timestamp may be gone. Timestamp is the
 	// threshold.
 	ReadBelowGC
+	// TransactionRetry: the transaction must begin its next epoch; Detail.Retry.
+	TransactionRetry
+	// TransactionAborted: it is no more; Detail.Abort.
+	TransactionAborted
+	// TransactionPush: a push did not succeed, and was not to wait; Detail.Pushee.
+	TransactionPush
+	// LockConflict: others hold locks, and the policy is not to wait; Detail.Locks.
+	LockConflict
+	// WriteTooOld: others wrote at or above the timestamp of a write; Detail.ActualTS.
+	WriteTooOld
+	// Uncertainty: a read found what may have been committed before its transaction
+	// began; Detail.ValueTS. The transaction must read above that.
+	Uncertainty
+	// TransactionStatus: the record's status does not allow the request, such as a
+	// rollback of what is committed. Detail.Pushee is the record, if known.
+	TransactionStatus
+	// IndeterminateCommit: the transaction Detail.Pushee is staging, and must be
+	// recovered before anything else.
+	IndeterminateCommit
+	// IntentMissing: a write that was acknowledged early did not come to be; Detail.Key.
+	IntentMissing
 	numErrorKinds
 )
 
@@ -50,6 +71,10 @@ var errorKindNames = [numErrorKinds]string{
 	Ambiguous: "ambiguous result", NodeUnavailable: "node unavailable", Timeout: "timeout",
 	BatchCrossesRanges: "batch crosses ranges", TimestampTooFarAhead: "timestamp too far ahead",
 	BadRequest: "bad request", ReadBelowGC: "read below the garbage collection threshold",
+	TransactionRetry: "transaction must retry", TransactionAborted: "transaction aborted",
+	TransactionPush: "push failed", LockConflict: "lock conflict", WriteTooOld: "write too old",
+	Uncertainty: "read within uncertainty interval", TransactionStatus: "transaction status",
+	IndeterminateCommit: "indeterminate commit", IntentMissing: "intent missing",
 }
 
 // String is the kind's name.
@@ -73,6 +98,7 @@ type Error struct {
 
 	Timestamp hlc.Timestamp // TimestampTooFarAhead, ReadBelowGC; ConditionFailed: of the read
 	Cause     *Error        // Ambiguous: what happened, taken by itself
+	Detail    *ErrorDetail  // kinds of transactions
 }
 
 // Errorf is an error of the given kind that concerns no single request.
@@ -141,11 +167,21 @@ func (e *Error) Error() string {
 	if !e.Timestamp.IsEmpty() {
 		fmt.Fprintf(&b, "; %s", e.Timestamp)
 	}
+	if e.Detail != nil {
+		fmt.Fprintf(&b, "; %s", e.Detail)
+	}
 	if e.Cause != nil {
 		fmt.Fprintf(&b, "; caused by: %s", e.Cause.Error())
 	}
 	return b.String()
 }
+
+// Flags of what follows the fields that every error has.
+const (
+	errorCause byte = 1 << iota
+	errorDetail
+	errorFlags
+)
 
 // maxCauses bounds how deep causes are nested in what is decoded.
 const maxCauses = 8
@@ -167,6 +203,9 @@ func (e *Error) Size() int {
 	if e.Cause != nil {
 		n += e.Cause.Size()
 	}
+	if e.Detail != nil {
+		n += e.Detail.size()
+	}
 	return n
 }
 
@@ -186,8 +225,19 @@ func (e *Error) Encode(b []byte) []byte {
 		b = e.Actual.Encode(b)
 	}
 	b = e.Timestamp.Encode(b)
-	if b = codec.AppendBool(b, e.Cause != nil); e.Cause != nil {
+	var flags byte
+	if e.Cause != nil {
+		flags |= errorCause
+	}
+	if e.Detail != nil {
+		flags |= errorDetail
+	}
+	b = append(b, flags)
+	if e.Cause != nil {
 		b = e.Cause.Encode(b)
+	}
+	if e.Detail != nil {
+		b = e.Detail.encode(b)
 	}
 	return b
 }
@@ -222,8 +272,15 @@ func decodeError(r *codec.Reader, depth int) *Error {
 		e.Actual = &actual
 	}
 	e.Timestamp = hlc.Decode(r)
-	if r.Bool() {
+	flags := r.Byte()
+	if flags >= errorFlags {
+		r.Failf("kv: unknown flags of an error %x", flags)
+	}
+	if flags&errorCause != 0 {
 		e.Cause = decodeError(r, depth-1)
+	}
+	if flags&errorDetail != 0 {
+		e.Detail = decodeErrorDetail(r)
 	}
 	return e
 }

@@ -19,35 +19,65 @@ const (
 	AdminSplit
 	AdminMerge
 	AdminChangeReplicas
+	InitPut
+	DeleteRange
+	Refresh
+	RefreshRange
+	QueryIntent
+	QueryTxn
+	PushTxn
+	RecoverTxn
+	HeartbeatTxn
+	EndTxn
+	ResolveIntent
+	ResolveIntentRange
+	GC
 	numMethods
 )
 
 type methodFlags uint8
 
 const (
-	flagRead  methodFlags = 1 << iota // looks at data
-	flagWrite                         // changes data
-	flagSpan                          // takes a span and can be limited and resumed
-	flagAdmin                         // is alone in its batch and is not evaluated against data
+	flagRead   methodFlags = 1 << iota // looks at data
+	flagWrite                          // changes data
+	flagSpan                           // takes a span, which may be divided
+	flagAdmin                          // is alone in its batch and is not evaluated against data
+	flagLimit                          // can be limited and resumed
+	flagIntent                         // leaves an intent, if it is a transaction's
+	flagTxn                            // is a transaction's
+	flagRepeat                         // has the same effect when sent twice
 )
 
 var methods = [numMethods]struct {
 	name  string
 	flags methodFlags
 }{
-	Get:                 {"Get", flagRead},
-	Put:                 {"Put", flagWrite},
-	ConditionalPut:      {"ConditionalPut", flagRead | flagWrite},
-	Increment:           {"Increment", flagRead | flagWrite},
-	Delete:              {"Delete", flagRead | flagWrite},
-	Scan:                {"Scan", flagRead | flagSpan},
-	ReverseScan:         {"ReverseScan", flagRead | flagSpan},
+	Get:                 {"Get", flagRead | flagRepeat},
+	Put:                 {"Put", flagWrite | flagIntent},
+	ConditionalPut:      {"ConditionalPut", flagRead | flagWrite | flagIntent},
+	Increment:           {"Increment", flagRead | flagWrite | flagIntent},
+	Delete:              {"Delete", flagRead | flagWrite | flagIntent},
+	Scan:                {"Scan", flagRead | flagSpan | flagLimit | flagRepeat},
+	ReverseScan:         {"ReverseScan", flagRead | flagSpan | flagLimit | flagRepeat},
 	TransferLease:       {"TransferLease", flagAdmin},
 	RequestLease:        {"RequestLease", flagAdmin},
 	TruncateLog:         {"TruncateLog", flagAdmin},
 	AdminSplit:          {"AdminSplit", flagAdmin},
 	AdminMerge:          {"AdminMerge", flagAdmin},
 	AdminChangeReplicas: {"AdminChangeReplicas", flagAdmin},
+	InitPut:             {"InitPut", flagRead | flagWrite | flagIntent},
+	DeleteRange:         {"DeleteRange", flagRead | flagWrite | flagIntent | flagSpan | flagLimit},
+	Refresh:             {"Refresh", flagRead | flagTxn | flagRepeat},
+	RefreshRange:        {"RefreshRange", flagRead | flagTxn | flagSpan | flagRepeat},
+	QueryIntent:         {"QueryIntent", flagRead | flagRepeat},
+	QueryTxn:            {"QueryTxn", flagRead | flagRepeat},
+	PushTxn:             {"PushTxn", flagWrite | flagRepeat},
+	RecoverTxn:          {"RecoverTxn", flagWrite | flagRepeat},
+	HeartbeatTxn:        {"HeartbeatTxn", flagWrite | flagTxn | flagRepeat},
+	EndTxn:              {"EndTxn", flagWrite | flagTxn},
+	ResolveIntent:       {"ResolveIntent", flagWrite | flagRepeat},
+	ResolveIntentRange:  {"ResolveIntentRange", flagWrite | flagSpan | flagLimit | flagRepeat},
+	GC:                  {"GC", flagWrite | flagRepeat},
 }
 
 func (m Method) has(f methodFlags) bool { return m < numMethods && methods[m].flags&f != 0 }
@@ -74,5 +104,19 @@ func (m Method) Writes() bool { return m.has(flagWrite) }
 // Admin reports that the method is about the range itself, not its data.
 func (m Method) Admin() bool { return m.has(flagAdmin) }
 
-// Ranged reports that the method takes a span, which limits may cut short.
+// Ranged reports that the method takes a span, which may be divided among ranges.
 func (m Method) Ranged() bool { return m.has(flagSpan) }
+
+// Limited reports that the method takes a span that limits may cut short.
+func (m Method) Limited() bool { return m.has(flagLimit) }
+
+// Intents reports that the method leaves intents if a transaction sends it.
+func (m Method) Intents() bool { return m.has(flagIntent) }
+
+// NeedsTxn reports that only a transaction may send the method.
+func (m Method) NeedsTxn() bool { return m.has(flagTxn) }
+
+// Repeatable reports that the method has the same effect when it is sent twice,
+// whoever sends it. Intents of a transaction may be sent twice too: they are told
+// apart by their sequence.
+func (m Method) Repeatable() bool { return m.has(flagRepeat) }

@@ -12,18 +12,42 @@ type Request interface {
 	Method() Method
 	// Span is what the operation concerns: a point, or for scans a span.
 	Span() keys.Span
-	// Size is the length of Encode's output, which says nothing of the method.
+	// Seq is the request's sequence number in its transaction, or 0.
+	Seq() int32
+	// Size is the length of Encode's output, which says nothing of the method, the
+	// sequence and the lock that is asked for: see appendRequest.
 	Size() int
 	Encode(b []byte) []byte
+}
+
+// RequestHeader is what every request may have.
+type RequestHeader struct {
+	// Sequence is that of the write in its transaction, or, for a read, of the last
+	// write that it sees. 0 without a transaction.
+	Sequence int32
+}
+
+// Seq implements Request.
+func (h *RequestHeader) Seq() int32 { return h.Sequence }
+
+// Locking says what lock a read takes on what it finds. Only a transaction's does.
+type Locking struct {
+	Lock       LockStrength
+	Durability LockDurability
 }
 
 // Concrete requests. All keys are addressable ones.
 type (
 	// GetRequest reads the newest version of a key at or below the batch's timestamp.
-	GetRequest struct{ Key keys.Key }
+	GetRequest struct {
+		RequestHeader
+		Key keys.Key
+		Locking
+	}
 
 	// PutRequest writes a version.
 	PutRequest struct {
+		RequestHeader
 		Key   keys.Key
 		Value []byte
 	}
@@ -31,6 +55,7 @@ type (
 	// ConditionalPutRequest writes a version if the newest one is as expected, and
 	// otherwise fails with ConditionFailed, which carries what was there.
 	ConditionalPutRequest struct {
+		RequestHeader
 		Key            keys.Key
 		Value          []byte
 		Expected       []byte // if ExpectedExists
@@ -41,29 +66,45 @@ type (
 	// complement. A key without a value counts as 0. A value of another length, or
 	// a sum that does not fit, is a BadRequest.
 	IncrementRequest struct {
+		RequestHeader
 		Key keys.Key
 		By  int64
 	}
 
 	// DeleteRequest writes a version without a value.
-	DeleteRequest struct{ Key keys.Key }
+	DeleteRequest struct {
+		RequestHeader
+		Key keys.Key
+	}
 
 	// ScanRequest reads the keys in [Key, EndKey) upwards.
-	ScanRequest struct{ Key, EndKey keys.Key }
+	ScanRequest struct {
+		RequestHeader
+		Key, EndKey keys.Key
+		Locking
+	}
 
 	// ReverseScanRequest reads the keys in [Key, EndKey) downwards.
-	ReverseScanRequest struct{ Key, EndKey keys.Key }
+	ReverseScanRequest struct {
+		RequestHeader
+		Key, EndKey keys.Key
+		Locking
+	}
 
 	// TransferLeaseRequest asks the leaseholder to hand its lease over. Key is any
 	// key of the range.
 	TransferLeaseRequest struct {
+		RequestHeader
 		Key    keys.Key
 		Target StoreID
 	}
 
 	// RequestLeaseRequest asks the replica that receives it to acquire the lease of
 	// the range that holds Key, if nobody has a valid one.
-	RequestLeaseRequest struct{ Key keys.Key }
+	RequestLeaseRequest struct {
+		RequestHeader
+		Key keys.Key
+	}
 )
 
 // Method implements Request.
@@ -123,39 +164,133 @@ func (r *TransferLeaseRequest) Encode(b []byte) []byte {
 }
 func (r *RequestLeaseRequest) Encode(b []byte) []byte { return codec.AppendBytes(b, r.Key) }
 
-// decodeRequest reads what Encode wrote of a request of method m.
-func decodeRequest(m Method, r *codec.Reader) Request {
-	switch m {
-	case Get:
-		return &GetRequest{Key: r.Bytes()}
-	case Put:
-		return &PutRequest{Key: r.Bytes(), Value: r.Bytes()}
-	case ConditionalPut:
-		return &ConditionalPutRequest{Key: r.Bytes(), Value: r.Bytes(), Expected: r.Bytes(), ExpectedExists: r.Bool()}
-	case Increment:
-		return &IncrementRequest{Key: r.Bytes(), By: r.Varint()}
-	case Delete:
-		return &DeleteRequest{Key: r.Bytes()}
-	case Scan:
-		return &ScanRequest{Key: r.Bytes(), EndKey: r.Bytes()}
-	case ReverseScan:
-		return &ReverseScanRequest{Key: r.Bytes(), EndKey: r.Bytes()}
-	case TransferLease:
-		return &TransferLeaseRequest{Key: r.Bytes(), Target: StoreID(r.Int32())}
-	case RequestLease:
-		return &RequestLeaseRequest{Key: r.Bytes()}
+// The first byte of a request is its method and these flags: what most requests do
+// not have costs them nothing.
+const (
+	flagHasSequence = 0x80
+	flagHasLock     = 0x40
+	methodMask      = 0x3f
+)
+
+// Every method must leave room for the flags.
+var _ [methodMask - numMethods]struct{}
+
+func lockingOf(r Request) Locking {
+	switch r := r.(type) {
+	case *GetRequest:
+		return r.Locking
+	case *ScanRequest:
+		return r.Locking
+	case *ReverseScanRequest:
+		return r.Locking
 	}
-	r.Failf("kv: unknown method %d", m)
-	return nil
+	return Locking{}
 }
 
-// WithSpan is a scan like r of another span.
+// LockOf is what r locks, as a transaction's request: an intent for a write.
+func LockOf(r Request) Locking {
+	if r.Method().Intents() {
+		return Locking{Lock: LockIntent, Durability: Replicated}
+	}
+	return lockingOf(r)
+}
+
+func sizeRequest(r Request) int {
+	n := codec.SizeByte + r.Size()
+	if seq := r.Seq(); seq != 0 {
+		n += codec.SizeVarint(int64(seq))
+	}
+	if lockingOf(r) != (Locking{}) {
+		n += codec.SizeByte
+	}
+	return n
+}
+
+func appendRequest(b []byte, r Request) []byte {
+	at := len(b)
+	b = append(b, byte(r.Method()))
+	if seq := r.Seq(); seq != 0 {
+		b[at] |= flagHasSequence
+		b = codec.AppendVarint(b, int64(seq))
+	}
+	if l := lockingOf(r); l != (Locking{}) {
+		b[at] |= flagHasLock
+		b = append(b, byte(l.Lock)<<4|byte(l.Durability))
+	}
+	return r.Encode(b)
+}
+
+func decodeRequest(r *codec.Reader) Request {
+	first := r.Byte()
+	m := Method(first & methodMask)
+	var h RequestHeader
+	if first&flagHasSequence != 0 {
+		if h.Sequence = r.Int32(); h.Sequence == 0 {
+			r.Fail(codec.ErrNotCanonical)
+		}
+	}
+	var lock Locking
+	if first&flagHasLock != 0 {
+		l := r.Byte()
+		lock = Locking{LockStrength(l >> 4), LockDurability(l & 0xf)}
+		if lock == (Locking{}) || lock.Lock > LockExclusive || lock.Durability >= numLockDurabilities ||
+			m != Get && m != Scan && m != ReverseScan {
+			r.Fail(codec.ErrNotCanonical)
+		}
+	}
+	return decodeBody(m, h, lock, r)
+}
+
+// decodeBody reads what Encode wrote of a request of method m.
+//
+//house:flat one case a method
+func decodeBody(m Method, h RequestHeader, lock Locking, r *codec.Reader) Request {
+	switch m {
+	case Get:
+		return &GetRequest{RequestHeader: h, Key: r.Bytes(), Locking: lock}
+	case Put:
+		return &PutRequest{RequestHeader: h, Key: r.Bytes(), Value: r.Bytes()}
+	case ConditionalPut:
+		return &ConditionalPutRequest{RequestHeader: h, Key: r.Bytes(), Value: r.Bytes(), Expected: r.Bytes(), ExpectedExists: r.Bool()}
+	case Increment:
+		return &IncrementRequest{RequestHeader: h, Key: r.Bytes(), By: r.Varint()}
+	case Delete:
+		return &DeleteRequest{RequestHeader: h, Key: r.Bytes()}
+	case Scan:
+		return &ScanRequest{RequestHeader: h, Key: r.Bytes(), EndKey: r.Bytes(), Locking: lock}
+	case ReverseScan:
+		return &ReverseScanRequest{RequestHeader: h, Key: r.Bytes(), EndKey: r.Bytes(), Locking: lock}
+	case TransferLease:
+		return &TransferLeaseRequest{RequestHeader: h, Key: r.Bytes(), Target: StoreID(r.Int32())}
+	case RequestLease:
+		return &RequestLeaseRequest{RequestHeader: h, Key: r.Bytes()}
+	}
+	return decodeTxnBody(m, h, r)
+}
+
+// WithSpan is a request like r of another span.
 func WithSpan(r Request, s keys.Span) Request {
-	switch r.(type) {
+	switch r := r.(type) {
 	case *ScanRequest:
-		return &ScanRequest{Key: s.Key, EndKey: s.EndKey}
+		c := *r
+		c.Key, c.EndKey = s.Key, s.EndKey
+		return &c
 	case *ReverseScanRequest:
-		return &ReverseScanRequest{Key: s.Key, EndKey: s.EndKey}
+		c := *r
+		c.Key, c.EndKey = s.Key, s.EndKey
+		return &c
+	case *DeleteRangeRequest:
+		c := *r
+		c.Key, c.EndKey = s.Key, s.EndKey
+		return &c
+	case *RefreshRangeRequest:
+		c := *r
+		c.Key, c.EndKey = s.Key, s.EndKey
+		return &c
+	case *ResolveIntentRangeRequest:
+		c := *r
+		c.Key, c.EndKey = s.Key, s.EndKey
+		return &c
 	}
 	panic(fmt.Sprintf("kv: %s has no span to change", r.Method()))
 }
@@ -175,5 +310,8 @@ func FormatRequest(r Request) string {
 	case *TransferLeaseRequest:
 		return fmt.Sprintf("TransferLease(%s, s%d)", r.Key, r.Target)
 	}
-	return fmt.Sprintf("%s(%s)", r.Method(), r.Span())
+	if l := lockingOf(r); l != (Locking{}) {
+		return fmt.Sprintf("%s(%s, %s %s)", r.Method(), r.Span(), l.Durability, l.Lock)
+	}
+	return formatTxnRequest(r)
 }

@@ -173,8 +173,7 @@ func decodeResponse(m Method, r *codec.Reader) Response {
 	case RequestLease:
 		return &RequestLeaseResponse{Lease: DecodeLease(r)}
 	}
-	r.Failf("kv: unknown method %d", m)
-	return nil
+	return decodeTxnResponse(m, r)
 }
 
 // FormatResponse prints a response for reading, such as Get = "value".
@@ -192,5 +191,5 @@ func FormatResponse(r Response) string {
 	case *ReverseScanResponse:
 		return fmt.Sprintf("ReverseScan = %d rows", len(r.Rows))
 	}
-	return r.Method().String() + " done"
+	return formatTxnResponse(r)
 }
