@@ -281,9 +281,12 @@ func (p *page) regions(r *Report) {
 func (p *page) files(r *Report) {
 	p.Files = []fact{{"results.json", "every verdict, with counts and witnesses"}, {"history.jsonl", "every operation, one a line"}, {"history.edn", "the same as events of Jepsen"}, {"plan.txt", "the faults, to run again or to edit"}}
 	if r.Trace != nil {
-		p.Files = append(p.Files, fact{"trace.txt", "the trace"})
+		p.Files = append(p.Files, fact{"trace.txt", "every event with its cause and its messages; operations by number"})
 	}
 	if r.Porcupine != nil {
 		p.Files = append(p.Files, fact{"porcupine.html", "the operations on key " + r.PorcupineKey + ", in order as far as there is one"})
+	}
+	for _, f := range r.Files {
+		p.Files = append(p.Files, fact{f.Name, f.Doc})
 	}
 }

@@ -25,11 +25,13 @@ type Report struct {
 	// SimTime is virtual time, WallTime what it took.
 	SimTime, WallTime time.Duration
 	Topology          []Node
-	Verdicts          []checker.Verdict
-	History           *history.History
-	Faults            []Fault
-	Probes            []Probe
-	Knobs             []Knob
+	// Clients are the names of the endpoints that ask.
+	Clients  []string
+	Verdicts []checker.Verdict
+	History  *history.History
+	Faults   []Fault
+	Probes   []Probe
+	Knobs    []Knob
 	// Reproduce is the command that runs this again.
 	Reproduce string
 	// Plan is the content of plan.txt.
@@ -40,7 +42,12 @@ type Report struct {
 	Porcupine []byte
 	// PorcupineKey is the key that the picture shows.
 	PorcupineKey string
+	// Files are those that somebody else writes into the same directory.
+	Files []File
 }
+
+// File is a file beside the page, and what is in it.
+type File struct{ Name, Doc string }
 
 // Node is one machine of the cluster.
 type Node struct {

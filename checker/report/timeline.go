@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -70,7 +71,7 @@ func (r *Report) timeline() []timelineRow {
 			}
 		}
 	}
-	cluster := -1
+	others := map[string]int{} // the rows below the nodes
 	span := r.span()
 	for _, f := range r.Faults {
 		var on []int
@@ -82,11 +83,17 @@ func (r *Report) timeline() []timelineRow {
 			}
 		}
 		if len(on) == 0 {
-			if cluster < 0 {
-				cluster = len(rows)
-				rows = append(rows, timelineRow{Region: "all", Name: "cluster"})
+			name := "cluster"
+			if r.onlyClients(f) {
+				name = "clients"
 			}
-			on = []int{cluster}
+			i, ok := others[name]
+			if !ok {
+				i = len(rows)
+				others[name] = i
+				rows = append(rows, timelineRow{Region: "all", Name: name})
+			}
+			on = []int{i}
 		}
 		for _, i := range on {
 			rows[i].Bars = append(rows[i].Bars, newBar(f, span))
@@ -96,6 +103,16 @@ func (r *Report) timeline() []timelineRow {
 		rows[i].lay()
 	}
 	return rows
+}
+
+// onlyClients reports whether a fault concerns clients and nobody else.
+func (r *Report) onlyClients(f Fault) bool {
+	for _, t := range f.Targets {
+		if !slices.Contains(r.Clients, t) {
+			return false
+		}
+	}
+	return len(f.Targets) > 0
 }
 
 // targetNames finds the names that a target speaks of: "n1", or "n1→n2".

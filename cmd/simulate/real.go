@@ -222,7 +222,7 @@ func probeEntries() []entry {
 func knobEntries() []entry {
 	var list []entry
 	for _, k := range server.Knobs() {
-		list = append(list, entry{k.Name, fmt.Sprintf("%d, from %d to %d: %s", k.Default, k.Min, k.Max, k.Doc)})
+		list = append(list, entry{k.Name, fmt.Sprintf("%s, from %s to %s: %s", knobValue(k, k.Default), knobValue(k, k.Min), knobValue(k, k.Max), k.Doc)})
 	}
 	return list
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,6 +17,7 @@ import (
 	"simulacrum/db/server"
 	"simulacrum/scenarios"
 	"simulacrum/sim"
+	"simulacrum/sim/env"
 )
 
 // Run makes one run.
@@ -180,6 +180,9 @@ func writeFiles(q request, res *scenarios.Result, out *result) ([]string, error)
 	for _, n := range res.Topology.Nodes {
 		rep.Topology = append(rep.Topology, report.Node{Name: n.Name, Region: n.Region, Zone: n.Zone})
 	}
+	for _, c := range res.Topology.Clients {
+		rep.Clients = append(rep.Clients, c.Name)
+	}
 	for _, f := range res.Faults {
 		if f.Done > 0 {
 			rep.Faults = append(rep.Faults, report.Fault{Line: f.Fault.String(), Family: f.Fault.Kind.Family().String(),
@@ -205,22 +208,24 @@ func writeFiles(q request, res *scenarios.Result, out *result) ([]string, error)
 			rep.Porcupine, rep.PorcupineKey = b.Bytes(), regs.PictureKey
 		}
 	}
+	for _, x := range extras(res, out) {
+		if x.text != "" {
+			rep.Files = append(rep.Files, report.File{Name: x.name, Doc: x.doc})
+		}
+	}
 	if err := rep.Write(q.Out); err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(filepath.Join(q.Out, "scenario.toml"), []byte(res.Pin().String()), 0o644); err != nil {
-		return nil, err
-	}
 	files := []string{filepath.Join(q.Out, "index.html"), filepath.Join(q.Out, "plan.txt")}
-	for name, text := range extras(res, out) {
-		name = filepath.Join(q.Out, name)
-		if text == "" {
+	for _, x := range extras(res, out) {
+		name := filepath.Join(q.Out, x.name)
+		if x.text == "" {
 			if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
 				return nil, err // what an earlier run left would mislead
 			}
 			continue
 		}
-		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+		if err := os.WriteFile(name, []byte(x.text), 0o644); err != nil {
 			return nil, err
 		}
 		files = append(files, name)
@@ -231,15 +236,18 @@ func writeFiles(q request, res *scenarios.Result, out *result) ([]string, error)
 	return files, nil
 }
 
-// extras are files that only some runs have.
-func extras(res *scenarios.Result, out *result) iter.Seq2[string, string] {
-	return func(yield func(string, string) bool) {
-		var stacks strings.Builder
-		for _, f := range res.Findings {
-			fmt.Fprintf(&stacks, "%s\n%s\n", &f, f.Stack)
-		}
-		why := strings.Join(out.Why, "\n")
-		_ = yield("stacks.txt", stacks.String()) && yield("why.txt", why)
+// extra is a file that the report does not write itself, empty if this run has none.
+type extra struct{ name, doc, text string }
+
+func extras(res *scenarios.Result, out *result) []extra {
+	var stacks strings.Builder
+	for _, f := range res.Findings {
+		fmt.Fprintf(&stacks, "%s\n%s\n", &f, f.Stack)
+	}
+	return []extra{
+		{"scenario.toml", "this run as a scenario, with every draw made", res.Pin().String()},
+		{"stacks.txt", "the whole stack of each panic", stacks.String()},
+		{"why.txt", "the chain of causes that was asked for", strings.Join(out.Why, "\n")},
 	}
 }
 
@@ -247,8 +255,16 @@ func knobLine(k scenarios.KnobValue) report.Knob {
 	line := report.Knob{Name: k.Name, Value: fmt.Sprint(k.Value)}
 	for _, known := range server.Knobs() {
 		if known.Name == k.Name {
-			line.Default = fmt.Sprint(known.Default)
+			line.Value, line.Default = knobValue(known, k.Value), knobValue(known, known.Default)
 		}
 	}
 	return line
+}
+
+// knobValue prints a knob's value: those whose unit is nanoseconds as times.
+func knobValue(k *env.Knob, v int64) string {
+	if strings.HasSuffix(k.Doc, " ns") || strings.Contains(k.Doc, " ns;") || strings.Contains(k.Doc, " ns,") {
+		return time.Duration(v).String()
+	}
+	return fmt.Sprint(v)
 }
