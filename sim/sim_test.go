@@ -455,3 +455,39 @@ func BenchmarkTaskStart(b *testing.B) {
 		s.Step()
 	}
 }
+
+// In its stride the kernel allocates nothing: not for a timer that fires or is
+// stopped, a task that waits and is woken, work that keeps the CPU busy, a note, or
+// a probe.
+func TestHotPathAllocatesNothing(t *testing.T) {
+	s := New(Config{})
+	defer s.Close()
+	p := s.Machine("n1", MachineConfig{}).Start("server")
+	waiter := p.Go("waiter", func(t env.Task) {
+		for t.Park("waits", time.Second) != env.ErrCanceled {
+		}
+	})
+	var fn func()
+	fn = func() {
+		p.Charge(env.ClassRequest, 1)
+		p.Probe("reached")
+		s.Note("noted", 1, 2)
+		waiter.Wake()
+		p.Stop(p.After(time.Second, "never", fn))
+		p.After(10*time.Microsecond, "timer", fn) // comes while the CPU is busy
+	}
+	p.After(0, "timer", fn)
+	for range 10_000 { // more than checkpointEvery, so that the list has room
+		s.Step()
+	}
+	if n := testing.AllocsPerRun(100, func() {
+		for range 100 {
+			s.Step()
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations in 100 events", n)
+	}
+	if s.ProbeCount("reached") == 0 || len(s.Findings()) > 0 {
+		t.Errorf("nothing happened: %v", s.Findings())
+	}
+}

@@ -81,3 +81,33 @@ func BenchmarkManyLinks(b *testing.B) {
 	b.ResetTimer()
 	send(b.N)
 }
+
+// A message there and back allocates nothing in the network, decoded or not; what
+// the receiver decodes into is its own.
+func TestHotPathAllocatesNothing(t *testing.T) {
+	for _, decode := range []bool{false, true} {
+		r := newRig(t, 1, network.Config{Decode: decode})
+		x, y := r.add("a", here), r.add("b", there)
+		m := &number{pad: 100}
+		answers := 0
+		forget := func(p *peer) { p.got, p.gotAt = p.got[:0], p.gotAt[:0] }
+		x.onGet = func(c env.Conn, _ uint64) { forget(x); answers++; _ = c.Send(m) }
+		y.onGet = func(c env.Conn, _ uint64) { forget(y); _ = c.Send(m) }
+		var c env.Conn
+		x.do(func() { c = x.dial("b") })
+		r.run(time.Second)
+		x.send(c, 0)
+		rounds := func(n int) {
+			for until := answers + n; answers < until && r.sim.Step(); {
+			}
+		}
+		rounds(5000)
+		allowed := 0.0
+		if decode {
+			allowed = 2 * 100 // the copies that Decode makes
+		}
+		if n := testing.AllocsPerRun(20, func() { rounds(100) }); n > allowed {
+			t.Errorf("decode=%v: %v allocations in 100 messages there and back", decode, n)
+		}
+	}
+}
