@@ -127,7 +127,7 @@ func room[T any](arena []T, n int) []T {
 	if len(arena)+n <= cap(arena) {
 		return arena
 	}
-	larger := make([]T, len(arena), max(2*cap(arena), len(arena)+n, 4096))
+	larger := make([]T, len(arena), max(2*cap(arena), len(arena)+n, 512))
 	copy(larger, arena)
 	return larger
 }
