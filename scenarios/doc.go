@@ -1,7 +1,8 @@
 // Package scenarios holds what a run is made of, as data: who stands where, what
 // clients do, what goes wrong, what must hold.
 //
-//	files/*.toml (embedded), or a path        knobs, probes of the rooms
+//	files/*.toml, found/*.toml (embedded),    knobs, probes of the rooms
+//	or a path                                     |
 //	      |  Load: unknown keys are errors            |
 //	      v                                           v
 //	   Scenario ------------- Resolve(seed, knobs, probes) ---> Resolved
@@ -23,5 +24,6 @@
 //
 // What scenarios promise: they are general workloads with general faults, made to
 // be effective (durations below, about and above those of leases and elections,
-// few hot keys, clocks close to their bound), and not fitted to any known bug.
+// few hot keys, clocks close to their bound), and not fitted to any known bug. What
+// is fitted is in found: pinned runs that once found one, which must stay ok.
 package scenarios

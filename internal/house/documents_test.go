@@ -53,7 +53,7 @@ func TestDocuments(t *testing.T) {
 	}
 	for _, p := range load(t).Packages {
 		if !strings.Contains(string(text), p.Rel()) {
-			t.Errorf("ARCHITECTURE.md does not name the room %s", p.Rel())
+			t.Errorf("ARCHITECTURE.md does not name the room %s: add it to the table of folders", p.Rel())
 		}
 	}
 }
