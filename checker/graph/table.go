@@ -20,7 +20,7 @@ type writeTable struct {
 	// deletes: it removed the key, and its value means nothing.
 	deletes []bool
 	slots   []int32 // write + 1, or 0; the length is a power of two
-	twice []int32 // writes whose value another transaction wrote as well
+	twice   []int32 // writes whose value another transaction wrote as well
 }
 
 func (w *writeTable) reserve(n int) {
