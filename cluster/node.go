@@ -17,13 +17,14 @@ import (
 // Node is one database node: a machine, its disk, and the server that runs there
 // when one does.
 type Node struct {
-	cluster *Cluster
-	place   nemesis.Place
-	id      kv.NodeID
-	machine *sim.Machine
-	disk    *disk.Disk
-	server  *server.Server // nil while down or starting
-	deaths  []string       // why each incarnation ended
+	cluster  *Cluster
+	place    nemesis.Place
+	id       kv.NodeID
+	machine  *sim.Machine
+	disk     *disk.Disk
+	server   *server.Server // nil while down or starting
+	stopping *sim.Proc      // the incarnation that was asked to stop
+	deaths   []string       // why each incarnation ended
 }
 
 func newNode(c *Cluster, p nemesis.Place, id kv.NodeID) *Node {
@@ -113,9 +114,10 @@ func (n *Node) serverConfig() server.Config {
 // stop asks the server to end in order, and ends the process when it has.
 func (n *Node) stop() bool {
 	p := n.machine.Proc()
-	if p == nil {
-		return false
+	if p == nil || p == n.stopping {
+		return false // down, or on its way there: a slow node takes its time
 	}
+	n.stopping = p
 	s := n.server
 	if s == nil {
 		n.machine.Kill("stopped while starting")

@@ -230,11 +230,14 @@ func decide(v []byte, t trailer, hit bool, cover uint64) ([]byte, bool, bool) {
 // Close flushes, ends the engine's tasks and closes its files. Iterators must have
 // been closed before. The error is that of the wait, if the task was cancelled.
 func (e *Engine) Close(t env.Task) error {
-	if e.closed {
+	if e.closing || e.closed {
 		return errors.New("storage: closed twice")
 	}
 	if err := e.Flush(t); err != nil {
 		return err
+	}
+	if e.closing { // by another task, while this one flushed
+		return errors.New("storage: closed twice")
 	}
 	e.closing, e.wal.finish = true, true
 	for _, task := range []env.Task{e.flusher, e.compactor, e.wal.task} {
