@@ -110,8 +110,8 @@ func (t *tally) adopt(i int, r KeyResult) {
 	case Unknown:
 		t.keys[i].Why = why + "; the search does not decide it either: " + r.Why
 	case Violation:
-		t.problems = append(t.problems, problem{key: r.Key, when: history.Never,
-			text: fmt.Sprintf("Key %s: no order of its %d operations explains what they found (decided by search: %s).", r.Key, r.Ops, why)})
+		t.problems = append(t.problems, problem{key: r.Key, when: history.Never, ops: r.Witness,
+			text: fmt.Sprintf("Key %s: no order of its %d operations explains what they found (decided by search: %s). %s", r.Key, r.Ops, why, r.Why)})
 	default:
 		t.searched += r.Ops
 	}

@@ -312,6 +312,7 @@ func (k *searchKey) search(o *Options) KeyResult {
 		r.Why = fmt.Sprintf("the search took more than %d steps", maxSteps)
 	default:
 		r.Valid = Violation
+		r.Why, r.Witness = k.stuck(maxSteps)
 	}
 	return r
 }
@@ -325,19 +326,25 @@ func searchConcurrency(ops []porcupine.Operation) int {
 }
 
 // prefix is the beginning of a key's history, up to the call of its n-th
-// operation: what was still open then is open for good, if it writes, and is
-// left out, if it only reads. A prefix of a linearizable history is linearizable.
+// operation.
 func (k *searchKey) prefix(n int) *searchKey {
 	if len(k.ops) <= n {
 		return k
 	}
 	ops := append([]porcupine.Operation{}, k.ops...)
 	sort.SliceStable(ops, func(i, j int) bool { return ops[i].Call < ops[j].Call })
-	until := ops[n-1].Call
+	k = &searchKey{key: k.key, inits: k.inits, ops: ops}
+	return k.until(ops[n-1].Call)
+}
+
+// until is a key's history up to a moment: what was still open then is open for
+// good, if it writes, and is left out, if it only reads. A history that was cut so
+// is linearizable if the whole is.
+func (k *searchKey) until(until int64) *searchKey {
 	p := &searchKey{key: k.key, inits: k.inits}
-	for _, o := range ops {
+	for _, o := range k.ops {
 		if o.Call > until {
-			break
+			continue
 		}
 		if o.Return > until {
 			in := o.Input.(*searchInput)
@@ -383,7 +390,8 @@ func searchVerdict(results []KeyResult) Verdict {
 			good++
 		case Violation:
 			bad++
-			v.Details = append(v.Details, fmt.Sprintf("Key %s: no order of its %d operations explains what they found.", r.Key, r.Ops))
+			v.Details = append(v.Details, fmt.Sprintf("Key %s: no order of its %d operations explains what they found. %s", r.Key, r.Ops, r.Why))
+			v.Ops = append(v.Ops, r.Witness...)
 		default:
 			unknown++
 			v.Details = append(v.Details, fmt.Sprintf("Key %s is unknown: %s.", r.Key, r.Why))

@@ -88,8 +88,10 @@ func storedByKey(vs []Version) map[string][]Version {
 type KeyResult struct {
 	Key   string
 	Valid Valid
-	// Why says why it is unknown.
+	// Why says why it is unknown, or where a search got stuck.
 	Why string
+	// Witness are the operations that Why shows of a violation.
+	Witness []int
 	// Ops and Concurrency measure the key: operations that say anything about it,
 	// and how many were open at once.
 	Ops, Concurrency int
