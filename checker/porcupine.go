@@ -45,9 +45,10 @@ type searchInput struct {
 
 // searchKey is the history of one key as the search sees it.
 type searchKey struct {
-	key   string
-	ops   []porcupine.Operation
-	inits history.Value
+	key    string
+	ops    []porcupine.Operation
+	pruned []porcupine.Operation // what the search leaves out
+	inits  history.Value
 }
 
 // searchKeys takes a history apart for the search.
@@ -191,6 +192,7 @@ func (k *searchKey) prune() {
 	for _, o := range k.ops {
 		in := o.Input.(*searchInput)
 		if n, ok := in.actions[0].Arg.Int(); ok && in.op.Outcome == history.Info && len(in.actions) == 1 && in.actions[0].F == history.Write && !seen[n] {
+			k.pruned = append(k.pruned, o)
 			continue
 		}
 		kept = append(kept, o)

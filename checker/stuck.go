@@ -70,15 +70,26 @@ func (k *searchKey) couldFind(last porcupine.Operation, maxSteps int) string {
 	if len(in.actions) != 1 || in.actions[0].F != history.Read {
 		return ""
 	}
-	guesses := []history.Value{k.inits}
-	for _, o := range k.ops {
+	type guess struct {
+		found  history.Value
+		pruned []porcupine.Operation
+	}
+	guesses := []guess{{found: k.inits}}
+	tried := map[string]bool{k.inits.String(): true}
+	// A pruned write was one that nobody saw; whoever guesses its value saw it.
+	for i, o := range append(append([]porcupine.Operation{}, k.ops...), k.pruned...) {
 		for _, a := range o.Input.(*searchInput).actions {
 			switch {
 			case o.Call > last.Return:
 			case a.F == history.Increment, a.F == history.Append:
 				return "" // what there was is a sum of many, and no single one's
-			case a.F.Writes() && !contains(guesses, a.Arg):
-				guesses = append(guesses, a.Arg)
+			case a.F.Writes() && !tried[a.Arg.String()]:
+				tried[a.Arg.String()] = true
+				g := guess{found: a.Arg}
+				if i >= len(k.ops) {
+					g.pruned = append(g.pruned, o)
+				}
+				guesses = append(guesses, g)
 			}
 		}
 	}
@@ -87,10 +98,10 @@ func (k *searchKey) couldFind(last porcupine.Operation, maxSteps int) string {
 	}
 	p := k.until(last.Return)
 	var could []string
-	for _, v := range guesses {
+	for _, g := range guesses {
 		a := in.actions[0]
-		a.Result = v
-		with := &searchKey{key: p.key, inits: p.inits, ops: append([]porcupine.Operation{}, p.ops...)}
+		a.Result = g.found
+		with := &searchKey{key: p.key, inits: p.inits, ops: append(append([]porcupine.Operation{}, p.ops...), g.pruned...)}
 		for i := range with.ops {
 			if with.ops[i].Input.(*searchInput).op.ID == in.op.ID {
 				with.ops[i].Input = &searchInput{in.op, []history.Action{a}}
@@ -98,7 +109,7 @@ func (k *searchKey) couldFind(last porcupine.Operation, maxSteps int) string {
 		}
 		steps := 0
 		if porcupine.CheckOperations(with.model(&steps, maxSteps), with.ops) {
-			could = append(could, v.String())
+			could = append(could, g.found.String())
 		}
 	}
 	if len(could) == 0 {
@@ -107,21 +118,12 @@ func (k *searchKey) couldFind(last porcupine.Operation, maxSteps int) string {
 	return "It could have found " + strings.Join(could, " or ") + "."
 }
 
-func contains(vs []history.Value, v history.Value) bool {
-	for _, w := range vs {
-		if w.Equal(v) {
-			return true
-		}
-	}
-	return false
-}
-
 // before are the last writes that began before an operation ended, in the order
 // of their calls.
 func (k *searchKey) before(last porcupine.Operation) []porcupine.Operation {
 	id := last.Input.(*searchInput).op.ID
 	var out []porcupine.Operation
-	for _, o := range k.ops {
+	for _, o := range append(append([]porcupine.Operation{}, k.ops...), k.pruned...) {
 		in := o.Input.(*searchInput)
 		writes := false
 		for _, a := range in.actions {

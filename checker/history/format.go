@@ -13,15 +13,32 @@ type Format string
 
 // The formats that ReadAs knows.
 const (
-	JSONL Format = "jsonl" // ours: WriteJSONL
-	EDN   Format = "edn"   // Jepsen, Elle, Knossos
-	JSON  Format = "json"  // the same events as JSON
-	Etcd  Format = "etcd"  // the log of a register in etcd, as Porcupine keeps it
-	KV    Format = "kv"    // get, put and append on strings, as Porcupine keeps it
+	JSONL Format = "jsonl"
+	EDN   Format = "edn"
+	JSON  Format = "json"
+	Etcd  Format = "etcd"
+	KV    Format = "kv"
 )
 
 // Formats lists them.
 func Formats() []Format { return []Format{JSONL, EDN, JSON, Etcd, KV} }
+
+// Doc is the format in one line.
+func (f Format) Doc() string {
+	switch f {
+	case JSONL:
+		return "our own: one operation a line, as in history.jsonl of a run"
+	case EDN:
+		return "events of Jepsen, Elle and Knossos: {:type :invoke, :f :read, …}"
+	case JSON:
+		return "the same events as JSON objects"
+	case Etcd:
+		return "Jepsen's log of a register in etcd, as Porcupine keeps it"
+	case KV:
+		return "get, put and append on strings, as Porcupine keeps it"
+	}
+	return ""
+}
 
 // ParseFormat finds a format by its name.
 func ParseFormat(s string) (Format, error) {

@@ -26,9 +26,9 @@ import (
 // cas also fails for other reasons.
 //
 // Times are those of :time (nanoseconds) when every event has one, and otherwise
-// the places of the events in the file. The file's order counts: where the clock
-// did not move between an answer and the invocation that follows, the invocation
-// gets the next nanosecond. Histories of WriteEDN say :id in each event; their
+// the places of the events in the file, a microsecond each. The file's order
+// counts: where the clock did not move between an answer and the invocation that
+// follows, the invocation gets the next nanosecond. Histories of WriteEDN say :id in each event; their
 // times, ids, clients and gateways are read exactly as they were written.
 func ReadEDN(r io.Reader, shape Shape) (*History, error) { return readJepsen(r, shape, false) }
 
@@ -161,6 +161,9 @@ func (j *jepsen) clock(d *dict, typ string) error {
 
 // maxTime keeps sums of times within 64 bits: 146 years.
 const maxTime = 1 << 62
+
+// perPlace is how long a place in a file without times lasts: what Clock shows.
+const perPlace = 1000
 
 func (j *jepsen) invoke(d *dict, process string, place int64, line int) error {
 	op := Op{ID: len(j.ops), Client: j.names.of("p" + process), Call: place, Return: Never}
@@ -299,10 +302,13 @@ func (j *jepsen) finish() (*History, error) {
 		settle(j.times, j.asks)
 	}
 	at := func(place int64) int64 {
-		if j.timed && place != Never {
+		switch {
+		case place == Never:
+			return Never
+		case j.timed:
 			return j.times[place]
 		}
-		return place
+		return place * perPlace
 	}
 	for i := range j.ops {
 		op := &j.ops[i]

@@ -10,8 +10,8 @@ import (
 )
 
 // The two formats in which the test data of github.com/anishathalye/porcupine
-// is kept. Neither has times: the line number serves, which keeps the order of
-// calls and answers and is all that linearizability asks for.
+// is kept. Neither has times: the line number serves, a microsecond each, which
+// keeps the order of calls and answers and is all that linearizability asks for.
 
 var (
 	etcdLine = regexp.MustCompile(`^INFO\s+jepsen\.util\s+-\s+(\d+)\s+:(invoke|ok|fail|info)\s+:(read|write|cas)\s+(.*)$`)
@@ -171,7 +171,7 @@ func (p *pairer) event(process, typ string, a Action) error {
 			return fmt.Errorf("invokes for process %s, whose operation %d is still open; a process does one thing at a time", process, i)
 		}
 		p.open[process] = len(p.h.Ops)
-		p.h.Ops = append(p.h.Ops, Op{ID: len(p.h.Ops), Client: "p" + process, Call: p.now, Return: Never, Actions: []Action{a}})
+		p.h.Ops = append(p.h.Ops, Op{ID: len(p.h.Ops), Client: "p" + process, Call: p.now * perPlace, Return: Never, Actions: []Action{a}})
 		return nil
 	}
 	if !busy {
@@ -184,7 +184,7 @@ func (p *pairer) event(process, typ string, a Action) error {
 		return fmt.Errorf("answers %s to operation %d, which was %s", a.F, i, was.F)
 	}
 	was.Result = a.Result
-	op.Return = p.now
+	op.Return = p.now * perPlace
 	switch {
 	case typ == "ok":
 		op.Outcome = OK

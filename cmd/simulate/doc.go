@@ -4,6 +4,7 @@
 //	simulate -seed 7 -scenario NAME|FILE      one run, reported in full
 //	simulate -seeds 1-1000 -scenario all      a sweep, which resumes where it was killed
 //	simulate -list                            what there is to run
+//	simulate check -model M FILE...           judge recorded histories
 //
 // This package is the outer layer: flags, sweeps, output and exit codes. What a run
 // is stands behind the interface runner. A simulation is single-threaded; a sweep

@@ -31,6 +31,7 @@ type options struct {
 const usageHead = `usage: simulate -seed N [-scenario NAME|FILE] [flags]     one run
        simulate -seeds A-B [-scenario NAME,...|all] [flags]  a sweep
        simulate -list                                        what there is
+       simulate check -model M FILE...                       judge recorded histories (-help tells more)
 
 exit codes: 0 ok, 1 internal error, 2 usage, 3 safety violation, 4 liveness violation,
             5 not deterministic, 6 unknown, 7 vacuous

@@ -60,6 +60,9 @@ func (a *app) name() string { return cmp.Or(a.program, "simulate") }
 
 // run is the command. It returns the exit code.
 func (a *app) run(args []string) int {
+	if len(args) > 0 && args[0] == "check" {
+		return a.check(args[1:])
+	}
 	o, err := parseFlags(args, a.stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		return exitOK

@@ -1,0 +1,94 @@
+package recorded
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"simulacrum/checker"
+	"simulacrum/checker/history"
+)
+
+// Options say what is known of a history beside its operations.
+type Options struct {
+	// Partial: the history may lack operations.
+	Partial bool
+	// Steps bounds the search for an order of the operations on one key; 0 means
+	// DefaultSteps.
+	Steps int
+}
+
+// DefaultSteps decides all histories of the public test suites with a margin, and
+// ends within some seconds.
+const DefaultSteps = 5_000_000
+
+// Model is a way to judge a history.
+type Model struct {
+	Name string
+	// Doc is one line for a list of models.
+	Doc string
+	// Shape is how the events of Jepsen's histories are to be read for it.
+	Shape history.Shape
+	does  []history.F
+	judge func(*history.History, Options) []checker.Verdict
+}
+
+// Models lists all models, in the order in which they are shown.
+func Models() []Model {
+	r, w, cas, inc, add, del, scan, app := history.Read, history.Write, history.CAS, history.Increment, history.Add, history.Delete, history.Scan, history.Append
+	registers := []history.F{r, w, cas, inc, del, scan}
+	return []Model{
+		{"register", "each key linearizable: read, write, increment, delete", history.Registers, registers, judgeRegisters},
+		{"cas-register", "the same with compare-and-set; one that failed says nothing", history.Registers, registers, judgeRegisters},
+		{"etcd-register", "the same; a failed compare-and-set found another value", history.Registers, registers, judgeEtcd},
+		{"kv", "each key linearizable: get, put, append", history.Registers, []history.F{r, w, del, app}, judgeKV},
+		{"set", "elements added once, none lost or out of nowhere in the final read", history.Sets, []history.F{r, add}, judgeSet},
+		{"counter", "additions that each count once", history.Counters, []history.F{r, inc}, judgeCounter},
+	}
+}
+
+// Find finds a model by its name.
+func Find(name string) (Model, error) {
+	var names []string
+	for _, m := range Models() {
+		if m.Name == name {
+			return m, nil
+		}
+		names = append(names, m.Name)
+	}
+	return Model{}, fmt.Errorf("no model %q; use one of %s", name, strings.Join(names, " "))
+}
+
+// Judge judges a history. An error says that the history holds operations that
+// the model does not know.
+func (m Model) Judge(h *history.History, o Options) ([]checker.Verdict, error) {
+	for i := range h.Ops {
+		for _, a := range h.Ops[i].Actions {
+			if !slices.Contains(m.does, a.F) {
+				return nil, fmt.Errorf("the model %s knows no %s, which op %d of %s does to key %q", m.Name, a.F, h.Ops[i].ID, h.Ops[i].Client, a.Key)
+			}
+		}
+	}
+	if o.Steps == 0 {
+		o.Steps = DefaultSteps
+	}
+	return m.judge(h, o), nil
+}
+
+// Only is the part of a history whose keys begin with a prefix.
+func Only(h *history.History, prefix string) *history.History {
+	out := &history.History{}
+	for _, op := range h.Ops {
+		var kept []history.Action
+		for _, a := range op.Actions {
+			if strings.HasPrefix(a.Key, prefix) {
+				kept = append(kept, a)
+			}
+		}
+		if len(kept) > 0 {
+			op.Actions = kept
+			out.Ops = append(out.Ops, op)
+		}
+	}
+	return out
+}

@@ -1,0 +1,87 @@
+package recorded
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+
+	"simulacrum/checker"
+	"simulacrum/checker/history"
+)
+
+// Every labelled history of the public suites gets its label: valid is ok and
+// invalid is a violation; no verdict is unknown or vacuous.
+func TestLabels(t *testing.T) {
+	dir := history.SharedDir()
+	if dir == "" {
+		t.Skip("no folder shared/data/histories beside or above this one; set SIMULACRUM_SHARED to its parent")
+	}
+	dir = filepath.Join(dir, "data", "histories")
+	labels, err := os.ReadFile(filepath.Join(dir, "LABELS.tsv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	judged := 0
+	for _, line := range strings.Split(string(labels), "\n") {
+		f := strings.Split(line, "\t")
+		if len(f) != 3 || strings.HasPrefix(line, "#") {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join(dir, f[0]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		vs, err := judge(f[1], text, Options{Partial: true})
+		if err != nil {
+			t.Errorf("%s: %v", f[0], err)
+			continue
+		}
+		if want := map[string]checker.Valid{"true": checker.OK, "false": checker.Violation}[f[2]]; checker.Worst(vs...) != want {
+			t.Errorf("%s: want %s, got\n%v", f[0], want, vs)
+		}
+		judged++
+	}
+	if judged < 63 {
+		t.Errorf("only %d labelled histories were judged", judged)
+	}
+}
+
+func judge(model string, text []byte, o Options) ([]checker.Verdict, error) {
+	m, err := Find(model)
+	if err != nil {
+		return nil, err
+	}
+	format, err := history.Detect(text)
+	if err != nil {
+		return nil, err
+	}
+	h, err := history.ReadAs(text, format, m.Shape)
+	if err != nil {
+		return nil, err
+	}
+	return m.Judge(h, o)
+}
+
+// Goldens of verdicts: each file opens with its claim. A case names its model, and
+// whether the history is whole.
+func TestVerdicts(t *testing.T) {
+	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			o := Options{Partial: !d.HasArg("whole")}
+			d.MaybeScanArgs(t, "steps", &o.Steps)
+			vs, err := judge(d.Cmd, []byte(d.Input), o)
+			if err != nil {
+				return err.Error() + "\n"
+			}
+			var b strings.Builder
+			for _, v := range vs {
+				v.Counts = nil
+				b.WriteString(v.String())
+			}
+			return b.String()
+		})
+	})
+}

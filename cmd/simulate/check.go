@@ -1,0 +1,244 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"simulacrum/checker"
+	"simulacrum/checker/history"
+	"simulacrum/checker/recorded"
+)
+
+const checkHead = `usage: simulate check -model M [flags] FILE...
+
+Judges recorded histories: what clients did and were told, by a run of ours or by
+any other test. The verdict comes first, then its first example, explained.
+
+  simulate check -model list-append simulate-out/append-7/history.jsonl
+  simulate check -model cas-register store/etcd/latest/history.edn
+
+A history from elsewhere may be a part of one: a value that nobody wrote is then a
+warning. Ours (jsonl) are whole, and it is a violation; -partial decides otherwise.
+
+exit codes: 0 ok, 1 internal error, 2 usage, 3 violation, 6 unknown, 7 vacuous: the
+            history holds too little to judge; of several files the gravest counts
+`
+
+// checking are the arguments of simulate check, read.
+type checking struct {
+	model   recorded.Model
+	format  history.Format // "": told by the content
+	options recorded.Options
+	partial string // "", "true" or "false"
+	keys    string
+	json    bool
+	files   []string
+}
+
+// checked is what the check of one file gave; its JSON form is the output of -json.
+type checked struct {
+	File       string            `json:"file"`
+	Format     history.Format    `json:"format"`
+	Model      string            `json:"model"`
+	Operations int               `json:"operations"`
+	Exit       int               `json:"exit"`
+	Outcome    string            `json:"outcome"`
+	Verdicts   []checker.Verdict `json:"verdicts"`
+}
+
+// check is the sub-command. It returns the exit code. Files are judged one after
+// another; one that cannot be read ends it.
+func (a *app) check(args []string) int {
+	c, err := parseCheck(args, a.stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return exitOK
+	}
+	if err != nil {
+		return a.end(exitOK, err)
+	}
+	code := exitOK
+	for i, file := range c.files {
+		r, err := c.judge(file)
+		if err != nil {
+			return a.end(code, err)
+		}
+		code = gravest(code, r.Exit)
+		switch {
+		case !c.json:
+			if i > 0 {
+				fmt.Fprintln(a.stdout)
+			}
+			err = a.printChecked(r)
+		case len(c.files) > 1:
+			err = printJSON(a.stdout, r, "")
+		default:
+			err = printJSON(a.stdout, r, "  ")
+		}
+		if err != nil {
+			return a.end(code, err)
+		}
+	}
+	return code
+}
+
+// parseCheck reads the arguments; flags may stand before, between and after files.
+func parseCheck(args []string, stderr io.Writer) (*checking, error) {
+	c := &checking{}
+	f := flag.NewFlagSet("simulate check", flag.ContinueOnError)
+	f.SetOutput(io.Discard)
+	model := f.String("model", "", "what the history must satisfy: one of the `models` below")
+	format := f.String("format", "", "of the files: one of the `formats` below (default: told by the content)")
+	f.Func("partial", "`true or false`: the history may lack operations (default: true, but for jsonl)", func(s string) error {
+		if c.partial = s; s != "true" && s != "false" {
+			return fmt.Errorf("%q is neither true nor false", s)
+		}
+		return nil
+	})
+	f.StringVar(&c.keys, "keys", "", "judge only keys that begin with this `prefix`")
+	f.IntVar(&c.options.Steps, "steps", recorded.DefaultSteps, "`bound` of the search for an order of one key's operations; unknown beyond")
+	f.BoolVar(&c.json, "json", false, "print the verdicts as JSON; of several files one line each")
+	for rest := args; ; {
+		if err := f.Parse(rest); err != nil {
+			if errors.Is(err, flag.ErrHelp) {
+				printCheckHelp(stderr, f)
+				return nil, err
+			}
+			return nil, &usageError{What: err.Error(), Remedy: "simulate check -help lists the flags"}
+		}
+		if rest = f.Args(); len(rest) == 0 {
+			break
+		}
+		c.files, rest = append(c.files, rest[0]), rest[1:]
+	}
+	return c, c.resolve(*model, *format)
+}
+
+// resolve finds the model and the format, and what is missing.
+func (c *checking) resolve(model, format string) (err error) {
+	if model == "" {
+		return &usageError{What: "no model", Remedy: "name what the history must satisfy with -model; simulate check -help lists models"}
+	}
+	if c.model, err = recorded.Find(model); err != nil {
+		return &usageError{What: err.Error()}
+	}
+	if format != "" {
+		if c.format, err = history.ParseFormat(format); err != nil {
+			return &usageError{What: err.Error()}
+		}
+	}
+	if len(c.files) == 0 {
+		return &usageError{What: "no file to check", Remedy: "name at least one behind the flags"}
+	}
+	if c.options.Steps < 1 {
+		return &usageError{What: "-steps must be at least 1"}
+	}
+	return nil
+}
+
+// printCheckHelp prints what there is to say.
+func printCheckHelp(w io.Writer, f *flag.FlagSet) {
+	fmt.Fprint(w, checkHead)
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(t, "\nmodels:")
+	for _, m := range recorded.Models() {
+		fmt.Fprintf(t, "  %s\t%s\n", m.Name, m.Doc)
+	}
+	fmt.Fprintln(t, "\nformats:")
+	for _, x := range history.Formats() {
+		fmt.Fprintf(t, "  %s\t%s\n", x, x.Doc())
+	}
+	t.Flush()
+	fmt.Fprintln(w, "\nflags:")
+	f.SetOutput(w)
+	f.PrintDefaults()
+}
+
+// judge reads one file and judges it. What a person can mend is a *usageError.
+func (c *checking) judge(file string) (*checked, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, &usageError{File: file, What: "cannot be read: " + errors.Unwrap(err).Error(), Remedy: "name a file that holds one history"}
+	}
+	format := c.format
+	if format == "" {
+		if format, err = history.Detect(text); err != nil {
+			return nil, placed(file, err)
+		}
+	}
+	h, err := history.ReadAs(text, format, c.model.Shape)
+	if err != nil {
+		return nil, placed(file, err)
+	}
+	h = recorded.Only(h, c.keys)
+	o := c.options
+	o.Partial = !format.Ours()
+	if c.partial != "" {
+		o.Partial = c.partial == "true"
+	}
+	r := &checked{File: file, Format: format, Model: c.model.Name, Operations: len(h.Ops)}
+	if r.Verdicts, err = c.model.Judge(h, o); err != nil {
+		return nil, &usageError{File: file, What: err.Error(), Remedy: "choose another model with -model, or some of the keys with -keys"}
+	}
+	r.Exit = exitOf(checker.Worst(r.Verdicts...))
+	r.Outcome = checker.Worst(r.Verdicts...).String()
+	return r, nil
+}
+
+// exitOf is the exit code of a verdict.
+func exitOf(v checker.Valid) int {
+	switch v {
+	case checker.OK:
+		return exitOK
+	case checker.Violation:
+		return exitSafety
+	case checker.Vacuous:
+		return exitVacuous
+	}
+	return exitUnknown
+}
+
+// atLine is how readers begin their errors.
+var atLine = regexp.MustCompile(`^(?:history )?line (\d+):? `)
+
+// placed gives an error of a reader its file and line.
+func placed(file string, err error) error {
+	u := &usageError{File: file, What: err.Error()}
+	if m := atLine.FindStringSubmatch(u.What); m != nil {
+		u.Line, _ = strconv.Atoi(m[1])
+		u.What = u.What[len(m[0]):]
+	}
+	return u
+}
+
+// printChecked prints the verdict on one file for people.
+func (a *app) printChecked(r *checked) error {
+	w := &strings.Builder{}
+	fmt.Fprintf(w, "%s: %s\n", r.File, a.paint(r.Exit, r.Outcome))
+	fmt.Fprintf(w, "  %s, operations: %d, read as %s\n", r.Model, r.Operations, r.Format)
+	for _, v := range r.Verdicts {
+		fmt.Fprintf(w, "  %s: %s: %s\n", v.Check, a.paint(exitOf(v.Valid), v.Valid.String()), oneLine(v.Summary))
+		if len(v.Details) == 0 {
+			continue
+		}
+		lines := strings.Split(strings.TrimRight(v.Details[0], "\n"), "\n")
+		for i, l := range lines {
+			if i == maxDetailLines {
+				fmt.Fprintf(w, "    ... and %d more lines; -json prints all\n", len(lines)-i)
+				break
+			}
+			fmt.Fprintf(w, "    %s\n", cut(l))
+		}
+		if more := len(v.Details) - 1; more > 0 {
+			fmt.Fprintf(w, "    ... and %d more; -json prints all\n", more)
+		}
+	}
+	_, err := io.WriteString(a.stdout, w.String())
+	return err
+}
