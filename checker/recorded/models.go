@@ -42,6 +42,8 @@ func Models() []Model {
 		{"cas-register", "the same with compare-and-set; one that failed says nothing", history.Registers, registers, judgeRegisters},
 		{"etcd-register", "the same; a failed compare-and-set found another value", history.Registers, registers, judgeEtcd},
 		{"kv", "each key linearizable: get, put, append", history.Registers, []history.F{r, w, del, app}, judgeKV},
+		{"list-append", "transactions of append and read, serializable", history.Transactions, []history.F{r, app, scan}, judgeLists},
+		{"rw-register", "transactions of read and write of unique values, serializable", history.Transactions, []history.F{r, w, cas, del, scan}, judgeTransactions},
 		{"set", "elements added once, none lost or out of nowhere in the final read", history.Sets, []history.F{r, add}, judgeSet},
 		{"counter", "additions that each count once", history.Counters, []history.F{r, inc}, judgeCounter},
 	}

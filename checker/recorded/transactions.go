@@ -1,0 +1,15 @@
+package recorded
+
+import (
+	"simulacrum/checker"
+	"simulacrum/checker/graph"
+	"simulacrum/checker/history"
+)
+
+func judgeLists(h *history.History, o Options) []checker.Verdict {
+	return []checker.Verdict{graph.ListAppend(h, graph.Options{Imported: o.Partial}).Verdict}
+}
+
+func judgeTransactions(h *history.History, o Options) []checker.Verdict {
+	return []checker.Verdict{graph.Registers(h, graph.Options{Imported: o.Partial}).Verdict}
+}
