@@ -160,7 +160,8 @@ func Liveness(healed, bound int64, firsts []FirstSuccess) Verdict {
 }
 
 // FirstSuccessByKey reads from a history when each of the keys was first served
-// after healing: the end of the first acknowledged operation that began then.
+// after healing: the end of the first acknowledged operation that began then. A scan
+// asks for each key that it names.
 func FirstSuccessByKey(h *history.History, healed int64, keys []string) []FirstSuccess {
 	type times struct{ asked, at int64 }
 	seen := map[string]times{}
@@ -169,8 +170,8 @@ func FirstSuccessByKey(h *history.History, healed int64, keys []string) []FirstS
 		if op.Call < healed {
 			continue
 		}
-		for _, a := range op.Actions {
-			t, ok := seen[a.Key]
+		note := func(key string) {
+			t, ok := seen[key]
 			if !ok {
 				t = times{op.Call, history.Never}
 			}
@@ -178,7 +179,15 @@ func FirstSuccessByKey(h *history.History, healed int64, keys []string) []FirstS
 			if op.Outcome == history.OK {
 				t.at = min(t.at, op.Return)
 			}
-			seen[a.Key] = t
+			seen[key] = t
+		}
+		for _, a := range op.Actions {
+			note(a.Key)
+			if a.F == history.Scan {
+				for _, row := range a.Arg.Rows() {
+					note(row.Key)
+				}
+			}
 		}
 	}
 	out := make([]FirstSuccess, 0, len(keys))

@@ -218,6 +218,8 @@ func TestActivity(t *testing.T) {
 	wants(t, Liveness(3e9, 10e9, FirstSuccessByKey(h, 3e9, []string{"x"})), Violation, "47.000 s after healing")
 	wants(t, Liveness(3e9, 50e9, FirstSuccessByKey(h, 3e9, []string{"x"})), OK, "key x was last")
 	wants(t, Liveness(3e9, 50e9, FirstSuccessByKey(h, 3e9, []string{"y"})), Violation, "not before the run ended")
+	line(h, "c", 60e9, 61e9, history.OK, 0, history.Action{F: history.Scan, Key: "x", Arg: history.Rows(history.Row{Key: "x"}, history.Row{Key: "y"})})
+	wants(t, Liveness(3e9, 50e9, FirstSuccessByKey(h, 3e9, []string{"y"})), OK, "key y was last")
 	wants(t, Liveness(0, 1, nil), Vacuous, "nothing")
 }
 

@@ -149,7 +149,7 @@ func (x *run) convergence() checker.Verdict {
 	v := checker.Verdict{Check: "convergence", Valid: checker.OK, Summary: "all replicas of all ranges reached the same index"}
 	if !x.settled {
 		v.Valid = checker.Violation
-		v.Summary = fmt.Sprintf("replicas had not reached the same index %v after the last write", x.Settle)
+		v.Summary = fmt.Sprintf("replicas had not reached the same index %v after the last write", x.Settle.Round(time.Millisecond))
 		for _, n := range x.cluster.Nodes() {
 			if s := n.Server(); s != nil {
 				v.Details = append(v.Details, s.String())

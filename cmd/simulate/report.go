@@ -131,7 +131,7 @@ func (a *app) reportVerdicts(w io.Writer, verdicts []verdict) {
 			line += ": " + oneLine(v.Summary)
 		}
 		fmt.Fprintln(w, line)
-		reportDetails(w, v.Details)
+		reportDetails(w, v.Summary, v.Details)
 	}
 }
 
@@ -142,11 +142,17 @@ const (
 	maxLine        = 300 // characters
 )
 
-func reportDetails(w io.Writer, details []string) {
+// reportDetails explains a summary by the first of the details; what the summary
+// has said already is left out.
+func reportDetails(w io.Writer, summary string, details []string) {
 	if len(details) == 0 {
 		return
 	}
-	lines := strings.Split(strings.TrimRight(details[0], "\n"), "\n")
+	first := strings.TrimPrefix(strings.TrimRight(details[0], "\n")+"\n", strings.TrimRight(summary, "\n")+"\n")
+	var lines []string
+	if first != "" {
+		lines = strings.Split(strings.TrimRight(first, "\n"), "\n")
+	}
 	for i, l := range lines {
 		if i == maxDetailLines {
 			fmt.Fprintf(w, "    ... and %d more lines\n", len(lines)-i)

@@ -68,7 +68,7 @@ func summarize(q request, res *scenarios.Result) *result {
 		if v.Check == "internal" || v.Check == "agreement" && v.Valid == checker.Violation {
 			var b strings.Builder
 			fmt.Fprintln(&b, oneLine(v.Summary))
-			reportDetails(&b, v.Details)
+			reportDetails(&b, v.Summary, v.Details)
 			out.Internal += b.String()
 			continue
 		}
