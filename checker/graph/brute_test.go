@@ -25,10 +25,10 @@ type brute struct {
 
 func serializable(h *history.History, o graph.Options) bool {
 	b := &brute{h: h, o: o, must: make([][]bool, len(h.Ops))}
+	if o.Versions != nil {
+		b.versions = map[string][]int64{}
+	}
 	for _, v := range o.Versions {
-		if b.versions == nil {
-			b.versions = map[string][]int64{}
-		}
 		n, _ := v.Value.Int()
 		b.versions[v.Key] = append(b.versions[v.Key], n)
 	}
@@ -350,4 +350,122 @@ func depth() int {
 // Every history of registers of that size: what is flagged has no serial order.
 func TestEveryRegisterHistory(t *testing.T) {
 	exhaustive(t, depth(), history.Write, graph.Registers, false)
+}
+
+// With the stored versions given, registers are decided completely as well:
+// whatever order of the versions is claimed, right or wrong or with one missing.
+func TestEveryRegisterHistoryWithVersions(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	n, bad := 0, 0
+	judge := func(h *history.History) {
+		for _, x := range []*history.History{h, disturb(r, h)} {
+			for range 2 {
+				n++
+				if compare(t, x, graph.Options{Versions: drawVersions(r, x)}, graph.Registers, true) {
+					bad++
+				}
+			}
+		}
+	}
+	all := shapesOf(2, history.Write, "x", "y")
+	for i := range all {
+		for j := i; j < len(all); j++ {
+			for k := j; k < len(all) && (k == j || !testing.Short()); k++ {
+				histories([][]history.Action{all[i], all[j], all[k]}, judge)
+			}
+		}
+	}
+	t.Logf("%d histories, %d of them wrong", n, bad)
+}
+
+// drawVersions claims some order of the last writes of each transaction.
+func drawVersions(r *rand.Rand, h *history.History) []checker.Version {
+	out := []checker.Version{}
+	for _, i := range r.Perm(len(h.Ops)) {
+		op := &h.Ops[i]
+		if op.Outcome == history.Fail && r.IntN(10) > 0 || op.Outcome == history.Info && r.IntN(2) == 0 || r.IntN(20) == 0 {
+			continue
+		}
+		last := map[string]history.Value{}
+		for _, a := range op.Actions {
+			if a.F == history.Write {
+				last[a.Key] = a.Arg
+			}
+		}
+		for _, k := range []string{"x", "y"} {
+			if v, ok := last[k]; ok {
+				out = append(out, checker.Version{Key: k, TS: history.Timestamp{Wall: int64(len(out) + 1)}, Value: v})
+			}
+		}
+	}
+	return out
+}
+
+// Drawn histories of four transactions of up to three actions, most of them nearly
+// right: the results of a serial execution with a read or two replaced.
+func TestDrawnHistoriesOfFour(t *testing.T) {
+	n := 20_000
+	if testing.Short() {
+		n = 3_000
+	}
+	for _, c := range []struct {
+		writes   history.F
+		check    func(*history.History, graph.Options) graph.Result
+		complete bool
+	}{{history.Append, graph.ListAppend, true}, {history.Write, graph.Registers, false}} {
+		r := rand.New(rand.NewPCG(5, 6))
+		shapes := shapesOf(3, c.writes, "x", "y")
+		bad := 0
+		for range n {
+			h := drawSerial(r, shapes, c.writes)
+			h = disturb(r, h)
+			if compare(t, h, graph.Options{SkewExceeded: r.IntN(5) == 0, NoSessions: r.IntN(5) == 0, CausalReverse: r.IntN(5) == 0}, c.check, c.complete) {
+				bad++
+			}
+		}
+		t.Logf("%d histories of %v, %d of them wrong", n, c.writes, bad)
+		if bad < n/10 || bad > n*9/10 {
+			t.Errorf("%d of %d are wrong: the draw is one-sided", bad, n)
+		}
+	}
+}
+
+func drawSerial(r *rand.Rand, shapes [][]history.Action, writes history.F) *history.History {
+	h := &history.History{}
+	state := map[string][]int64{}
+	var reads []*history.Action
+	for i := range 4 {
+		op := history.Op{ID: i, Client: fmt.Sprint("c", i), Return: 100, Outcome: history.OK, Actions: append([]history.Action{}, shapes[r.IntN(len(shapes))]...)}
+		for j := range op.Actions {
+			a := &op.Actions[j]
+			now := state[a.Key]
+			switch {
+			case a.F == writes:
+				a.Arg = history.Int(int64(10*i + j + 1))
+				state[a.Key] = append(append([]int64{}, now...), int64(10*i+j+1))
+			case writes == history.Append:
+				a.Result = history.List(now...)
+				reads = append(reads, a)
+			case len(now) == 0:
+				a.Result = history.NoKey()
+				reads = append(reads, a)
+			default:
+				a.Result = history.Int(now[len(now)-1])
+				reads = append(reads, a)
+			}
+		}
+		h.Ops = append(h.Ops, op)
+	}
+	for n := r.IntN(3); n > 0 && len(reads) > 0; n-- {
+		a := reads[r.IntN(len(reads))]
+		if writes == history.Append {
+			all := arrange(state[a.Key])
+			if a.Result = all[r.IntN(len(all))]; r.IntN(2) == 0 {
+				a.Result = history.List(state[a.Key][:r.IntN(len(state[a.Key])+1)]...)
+			}
+		} else if vs := state[a.Key]; len(vs) > 0 {
+			a.Result = history.Int(vs[r.IntN(len(vs))])
+		}
+	}
+	return h
 }

@@ -17,6 +17,7 @@ const (
 	duplicates       = "duplicate-elements"
 	garbage          = "garbage-read"
 	lostWrite        = "lost-write"
+	abortedWrite     = "aborted-write"
 )
 
 // ownList is what a transaction knows of a list while its steps go by.
@@ -255,13 +256,13 @@ func (a *analysis) mismatch(r readRec, list []int64) {
 	}
 }
 
-// lostWrites: with all versions known, an acknowledged write must be among them.
+// lostWrites: with all versions known, what certainly happened must be among them.
 func (a *analysis) lostWrites() {
 	w := &a.writes
 	for i := range w.txn {
 		t := w.txn[i]
-		if a.h.Ops[t].Outcome == history.OK && w.pos[i] == noWrite && !w.deletes[i] && (w.final[i] || a.check == "list-append") {
-			a.finding(lostWrite, w.key[i], fmt.Sprintf("%d was acknowledged and the store never held it", w.value[i]), t)
+		if a.in[t] && w.pos[i] == noWrite && !w.deletes[i] && (w.final[i] || a.check == "list-append") {
+			a.finding(lostWrite, w.key[i], fmt.Sprintf("%d was written by a transaction that certainly happened, and the store never held it", w.value[i]), t)
 		}
 	}
 }

@@ -185,6 +185,11 @@ func (a *analysis) storedWrite(k int32, s *checker.Version) int32 {
 			a.finding(duplicates, k, fmt.Sprintf("%d was applied a second time at %s", n, s.TS), w.txn[x])
 			return noWrite
 		}
+		if x == noWrite {
+			a.finding(garbage, k, fmt.Sprintf("the store applied %d at %s, which nobody wrote", n, s.TS))
+		} else if a.failed(w.txn[x]) {
+			a.finding(abortedWrite, k, fmt.Sprintf("the store applied %d at %s, whose transaction failed", n, s.TS), w.txn[x])
+		}
 		return x
 	}
 	for x := range w.txn {

@@ -246,9 +246,10 @@ func (v *cycleCheck) readWrite(e graph.Edge, from, to *history.Op) error {
 			}
 			continue
 		}
-		if len(r.own) > 0 || isInt && slices.Contains(second, n) {
+		if len(r.own) > 0 {
 			continue
 		}
+		second := slices.DeleteFunc(slices.Clone(second), func(m int64) bool { return isInt && m == n })
 		if v.o.Initial != nil && same(v.o.Initial(e.Key), r.found) || isInt && v.stored(e.Key, []int64{n}, second) {
 			return nil
 		}
