@@ -286,6 +286,8 @@ func appendMicro(b []byte, a *Action, ends bool) []byte {
 		rest[0], rest[1] = Value{}, Value{}
 		b = append(appendEDN(append(b, '['), a.Expect), ' ')
 		b = append(appendEDN(b, a.Arg), ']')
+	case Delete:
+		b = append(b, "nil"...)
 	default:
 		rest[0] = Value{}
 		b = appendEDN(b, a.Arg)

@@ -148,6 +148,7 @@ func (j *jepsen) micro(m any, done bool) (a Action, err error) {
 		if a.Expect, err = valueOf(pair[0]); err == nil {
 			a.Arg, err = valueOf(pair[1])
 		}
+	case Delete: // what is left behind is nothing
 	default:
 		a.Arg, err = valueOf(main)
 	}

@@ -2,6 +2,7 @@ package recorded
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -77,13 +78,31 @@ func (m Model) Judge(h *history.History, o Options) ([]checker.Verdict, error) {
 	return m.judge(h, o), nil
 }
 
-// Only is the part of a history whose keys begin with a prefix.
-func Only(h *history.History, prefix string) *history.History {
+// Only is the part of a history whose keys match a pattern, in which * stands for
+// any text; the empty pattern matches all. Of a scan that says what it covered the
+// keys that match are left; another stands or goes by the key at which it began.
+func Only(h *history.History, pattern string) *history.History {
+	if pattern == "" {
+		return h
+	}
+	match := regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(pattern), `\*`, ".*") + "$").MatchString
+	rows := func(v history.Value) history.Value {
+		if v.Kind() != history.RowsKind {
+			return v
+		}
+		return history.Rows(slices.DeleteFunc(slices.Clone(v.Rows()), func(r history.Row) bool { return !match(r.Key) })...)
+	}
 	out := &history.History{}
 	for _, op := range h.Ops {
 		var kept []history.Action
 		for _, a := range op.Actions {
-			if strings.HasPrefix(a.Key, prefix) {
+			switch {
+			case a.F == history.Scan && a.Arg.Kind() == history.RowsKind:
+				a.Arg, a.Result = rows(a.Arg), rows(a.Result)
+				if len(a.Arg.Rows()) > 0 {
+					kept = append(kept, a)
+				}
+			case match(a.Key):
 				kept = append(kept, a)
 			}
 		}

@@ -22,6 +22,7 @@ Judges recorded histories: what clients did and were told, by a run of ours or b
 any other test. The verdict comes first, then its first example, explained.
 
   simulate check -model list-append simulate-out/append-7/history.jsonl
+  simulate check -model register -keys '*/reg/*' simulate-out/default-7/history.jsonl
   simulate check -model cas-register store/etcd/latest/history.edn
 
 A history from elsewhere may be a part of one: a value that nobody wrote is then a
@@ -101,7 +102,7 @@ func parseCheck(args []string, stderr io.Writer) (*checking, error) {
 		}
 		return nil
 	})
-	f.StringVar(&c.keys, "keys", "", "judge only keys that begin with this `prefix`")
+	f.StringVar(&c.keys, "keys", "", "judge only keys like this `pattern`, where * stands for any text")
 	f.IntVar(&c.options.Steps, "steps", recorded.DefaultSteps, "`bound` of the search for an order of one key's operations; unknown beyond")
 	f.BoolVar(&c.json, "json", false, "print the verdicts as JSON; of several files one line each")
 	for rest := args; ; {
