@@ -112,6 +112,12 @@ func TestJepsen(t *testing.T) {
 				shape = shapes[a.Key]
 			}
 			switch d.Cmd {
+			case "detect":
+				f, err := Detect([]byte(d.Input))
+				if err != nil {
+					return err.Error() + "\n"
+				}
+				return string(f) + "\n"
 			case "edn":
 				h, err = ReadEDN(strings.NewReader(d.Input), shape)
 			case "json":
@@ -210,6 +216,26 @@ func TestReadSharedJepsen(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		} else if len(h.Ops) != want.ops {
 			t.Errorf("%s: %d operations, want %d", name, len(h.Ops), want.ops)
+		}
+	}
+}
+
+// The cost of reading events of Jepsen: 10,000 operations.
+func BenchmarkReadEDN10k(b *testing.B) {
+	h := &History{}
+	for i := range 10_000 {
+		h.Ops = append(h.Ops, Op{ID: i, Client: "c", Call: int64(2 * i), Return: int64(2*i + 1), Outcome: OK, Actions: []Action{
+			{F: Append, Key: "x", Arg: Int(int64(i))}, {F: Read, Key: "y", Result: List(1, 2, 3)}}})
+	}
+	var text bytes.Buffer
+	if err := WriteEDN(&text, h); err != nil {
+		b.Fatal(err)
+	}
+	b.ResetTimer()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := ReadEDN(bytes.NewReader(text.Bytes()), Transactions); err != nil {
+			b.Fatal(err)
 		}
 	}
 }

@@ -39,7 +39,7 @@ func ReadJepsenJSON(r io.Reader, shape Shape) (*History, error) {
 }
 
 func readJepsen(r io.Reader, shape Shape, asJSON bool) (*History, error) {
-	parse := parseEDN
+	parse := newEDNParser().parse
 	if asJSON {
 		parse = parseJSON
 	}

@@ -1,6 +1,7 @@
 package history
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -48,8 +49,14 @@ func wordOf(v any) string {
 	return ""
 }
 
-// parseEDN parses one map of EDN.
-func parseEDN(form []byte) (d *dict, err error) {
+// ednParser parses events of EDN. It keeps its buffer: the parser below asks for
+// four kilobytes, and an event has a hundred bytes.
+type ednParser struct{ buf *bufio.Reader }
+
+func newEDNParser() *ednParser { return &ednParser{bufio.NewReader(nil)} }
+
+// parse parses one map of EDN.
+func (p *ednParser) parse(form []byte) (d *dict, err error) {
 	// The parser panics on some texts that are no EDN, such as maps with maps as
 	// keys of maps; what a file holds must never end the program.
 	defer func() {
@@ -58,7 +65,8 @@ func parseEDN(form []byte) (d *dict, err error) {
 		}
 	}()
 	var v any
-	if err := edn.Unmarshal(form, &v); err != nil {
+	p.buf.Reset(bytes.NewReader(form))
+	if err := edn.NewDecoder(p.buf).Decode(&v); err != nil {
 		return nil, fmt.Errorf("is no EDN: %w", err)
 	}
 	d, ok := plain(v).(*dict)

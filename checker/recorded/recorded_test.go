@@ -89,3 +89,34 @@ func TestVerdicts(t *testing.T) {
 		})
 	})
 }
+
+// A pattern keeps the actions on keys like it, of scans that name their keys too,
+// and drops operations that have none left.
+func TestOnly(t *testing.T) {
+	h, err := history.ReadJSONL(strings.NewReader(`
+{"id":0,"client":"c","call":0,"return":1,"outcome":"ok","actions":[{"f":"w","key":"a/x","arg":1},{"f":"w","key":"b/x","arg":1}]}
+{"id":1,"client":"c","call":2,"return":3,"outcome":"ok","actions":[{"f":"w","key":"b/y","arg":1}]}
+{"id":2,"client":"c","call":4,"return":5,"outcome":"ok","actions":[{"f":"scan","key":"a","arg":{"rows":[["a/x",null],["b/x",null]]},"result":{"rows":[["a/x",1],["b/x",1]]}}]}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pattern, want := range map[string]string{
+		"":    "w a/x 1;w b/x 1;w b/y 1;scan a = {a/x:1 b/x:1};",
+		"a/*": "w a/x 1;scan a = {a/x:1};",
+		"*/x": "w a/x 1;w b/x 1;scan a = {a/x:1 b/x:1};",
+		"*y":  "w b/y 1;",
+		"x":   "",
+		"a.x": "",
+	} {
+		var b strings.Builder
+		for _, op := range Only(h, pattern).Ops {
+			for _, a := range op.Actions {
+				b.WriteString(a.String() + ";")
+			}
+		}
+		if b.String() != want {
+			t.Errorf("%q keeps %s, want %s", pattern, b.String(), want)
+		}
+	}
+}
