@@ -2,8 +2,8 @@
 // clients do, what goes wrong, what must hold.
 //
 //	files/*.toml, found/*.toml (embedded),    knobs, probes of the rooms
-//	files/*.toml, found/*.toml (embedded),    knobs, probes of the rooms
 //	or a path                                         |
+//	      |  Load: unknown keys are errors            |
 //	      v                                           v
 //	   Scenario ------------- Resolve(seed, knobs, probes) ---> Resolved
 //	      ^   prints as the file that parses to it                 | every draw made:
