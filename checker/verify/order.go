@@ -177,7 +177,7 @@ func footprint(op *history.Op, universe []string) map[string]bool {
 			// Whether its reads were served is not known.
 		case a.F == history.Scan:
 			if !a.Result.IsNone() {
-				for key := range scanned(a, universe) { //determinism:ok fills a set
+				for key := range scanned(a, universe) {
 					keys[key] = keys[key]
 				}
 			}

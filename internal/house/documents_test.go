@@ -20,7 +20,7 @@ import (
 // theirs. ARCHITECTURE.md names every room.
 
 var (
-	links   = regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
+	links   = regexp.MustCompile(`(?:\]\(|src=")([^)"#:]+)(?:#[^)"]*)?[)"]`)
 	codes   = regexp.MustCompile("`([a-z][a-zA-Z0-9_./-]*\\.go):([A-Za-z.]+)`")
 	paths   = regexp.MustCompile("`([a-z][a-zA-Z0-9_-]*(?:/[a-zA-Z0-9_.*-]+)+/?)`")
 	tests   = regexp.MustCompile("`(Test[A-Z][A-Za-z]*)`")
