@@ -144,7 +144,10 @@ func settled(want int) int {
 // one that is stopped early, as far as it goes; and another future has the same
 // past.
 func TestPinnedCutAndForked(t *testing.T) {
-	r := sample(t)[0]
+	r, err := shortened(t, "default").Resolve(5, server.Knobs(), server.Probes())
+	if err != nil {
+		t.Fatal(err)
+	}
 	whole, err := Run(r, Options{})
 	if err != nil {
 		t.Fatal(err)
