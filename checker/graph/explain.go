@@ -45,7 +45,7 @@ func (a *analysis) lostUpdate(c []hop) bool {
 	}
 	for i := range c {
 		e, back := a.explain(c[i]), a.explain(c[1-i])
-		if e.Kind == RW && (back.Kind == WW || back.Kind == RW) && back.Key == e.Key && a.changes(c[i].from, a.keyID[e.Key]) {
+		if e.Kind == RW && (back.Kind == WW || back.Kind == RW) && back.Key == e.Key && a.changes(c[i].from, a.names.ID(e.Key)) {
 			return true
 		}
 	}

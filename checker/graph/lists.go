@@ -112,7 +112,7 @@ func (a *analysis) orderLists() {
 	}
 	for i := range a.o.Versions {
 		s := &a.o.Versions[i]
-		k, ok := a.keyID[s.Key]
+		k, ok := a.names.Find(s.Key)
 		if !ok {
 			continue
 		}

@@ -122,7 +122,7 @@ func (a *analysis) orderRegisters() {
 	}
 	var all []stored
 	for i := range a.o.Versions {
-		if k, ok := a.keyID[a.o.Versions[i].Key]; ok {
+		if k, ok := a.names.Find(a.o.Versions[i].Key); ok {
 			all = append(all, stored{k, int32(i)})
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"sort"
 
 	"simulacrum/checker/history"
+	"simulacrum/checker/names"
 )
 
 // step is one action on one key, small enough that millions are cheap.
@@ -50,8 +51,8 @@ type analysis struct {
 	check string
 	n     int
 
-	keys  []string
-	keyID map[string]int32
+	keys  []string // by number
+	names names.Table
 	first []int32 // of each transaction, its first step; one more at the end
 	steps []step
 	lists [][]int64
@@ -76,7 +77,7 @@ type analysis struct {
 }
 
 func newAnalysis(h *history.History, o *Options, check string) *analysis {
-	a := &analysis{h: h, o: o, check: check, n: len(h.Ops), keyID: map[string]int32{}, omitted: map[string]int{}}
+	a := &analysis{h: h, o: o, check: check, n: len(h.Ops), omitted: map[string]int{}}
 	a.in = make([]bool, a.n)
 	a.first = make([]int32, a.n+1)
 	var actions, reads int
@@ -102,11 +103,9 @@ func newAnalysis(h *history.History, o *Options, check string) *analysis {
 
 // intern numbers a key.
 func (a *analysis) intern(name string) int32 {
-	id, ok := a.keyID[name]
-	if !ok {
-		id = int32(len(a.keys))
+	id := a.names.ID(name)
+	if int(id) == len(a.keys) {
 		a.keys = append(a.keys, name)
-		a.keyID[name] = id
 	}
 	return id
 }

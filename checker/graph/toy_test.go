@@ -79,10 +79,7 @@ func judge(h *history.History, registers bool, o graph.Options) graph.Result {
 // A store that breaks one rule is found out, by an anomaly that fits, and the
 // cycles are confirmed.
 func TestDefectsAreFlagged(t *testing.T) {
-	seeds := uint64(40)
-	if testing.Short() {
-		seeds = 8
-	}
+	const seeds = 40
 	fits := map[toy.Defect]string{
 		toy.NoReadCache: "G2-item G-single G-nonadjacent G1c lost-update", toy.NoUncertainty: "G-single-realtime G-nonadjacent-realtime G2-item-realtime G-single-session",
 		toy.EarlyRead: "lost-update G-single G2-item G-nonadjacent", toy.DirtyRead: "G1a dirty-update aborted-write", toy.Intermediate: "G1b incompatible-order G0 G-single lost-write lost-update G2-item G-nonadjacent",
@@ -120,9 +117,9 @@ func TestDefectsAreFlagged(t *testing.T) {
 				}
 			}
 			t.Logf("%-50s registers=%-5v caught %d of %d: %v", d, registers, caught, seeds, fmt.Sprint(names))
-			least := int(seeds) / 2
+			least := seeds / 2
 			if d == toy.NoReadCache {
-				least = int(seeds) / 8 // it takes a slow clock behind a fast one's read
+				least = seeds / 8 // it takes a slow clock behind a fast one's read
 			}
 			if caught < least || fit < caught {
 				t.Errorf("%s, registers=%v: caught %d of %d, fitting %d", d, registers, caught, seeds, fit)

@@ -14,7 +14,7 @@ const keep = 256
 
 func (w *witness) wrongAt(at int64, key int32, text string, ops ...int) {
 	if w.wrong++; w.wrong <= keep {
-		w.found = append(w.found, checker.Finding{When: at, Key: w.keys[key], Text: text, Ops: ops})
+		w.found = append(w.found, checker.Finding{When: at, Key: w.names.Name(key), Text: text, Ops: ops})
 	}
 }
 
@@ -53,7 +53,7 @@ func (w *witness) scan(op *history.Op, a *history.Action) {
 			found[w.key(r.Key)] = history.NoKey()
 		}
 	} else {
-		for _, k := range w.universe {
+		for _, k := range w.all() {
 			found[k] = history.NoKey()
 		}
 	}
@@ -89,7 +89,7 @@ func (w *witness) see(op *history.Op, k int32, found history.Value) {
 		w.cells[k].set(found)
 		return
 	}
-	w.wrongAt(op.Return, k, fmt.Sprintf("Key %s: %s was there at the timestamp of this transaction, and it found %s.\n  %s", w.keys[k], brief(w.cells[k].value()), brief(found), title(op)), op.ID)
+	w.wrongAt(op.Return, k, fmt.Sprintf("Key %s: %s was there at the timestamp of this transaction, and it found %s.\n  %s", w.names.Name(k), brief(w.cells[k].value()), brief(found), title(op)), op.ID)
 }
 
 // happenLate replays, just before they are seen, the transactions without a
@@ -117,7 +117,7 @@ func (w *witness) write(op *history.Op, t, k, group int32, a *history.Action) {
 	c := &w.cells[k]
 	if c.group == group && c.writer != t && group >= 0 {
 		other := &w.h.Ops[c.writer]
-		w.wrongAt(max(op.Call, other.Call), k, fmt.Sprintf("Key %s: two transactions wrote it at one timestamp.\n  %s\n  %s", w.keys[k], title(other), title(op)), other.ID, op.ID)
+		w.wrongAt(max(op.Call, other.Call), k, fmt.Sprintf("Key %s: two transactions wrote it at one timestamp.\n  %s\n  %s", w.names.Name(k), title(other), title(op)), other.ID, op.ID)
 	}
 	c.writer, c.group = t, group
 	w.writes++
@@ -149,7 +149,7 @@ func (w *witness) compare(group []moment, id int32) {
 		if order > 0 {
 			break
 		}
-		k := w.ids[s.Key]
+		k := w.key(s.Key)
 		if order < 0 || w.cells[k].group != id {
 			w.foreign(s)
 			continue
@@ -165,7 +165,7 @@ func (w *witness) compare(group []moment, id int32) {
 		op := &w.h.Ops[m.txn]
 		for i := range op.Actions {
 			a := &op.Actions[i]
-			if k := w.ids[a.Key]; a.F.Writes() && w.cells[k].matched != id+1 {
+			if k := w.key(a.Key); a.F.Writes() && w.cells[k].matched != id+1 {
 				w.cells[k].matched = id + 1
 				w.wrongAt(op.Call, k, fmt.Sprintf("Key %s: this transaction wrote it, and the store applied no version of it at %s.\n  %s", a.Key, ts, title(op)), op.ID)
 			}
@@ -175,7 +175,7 @@ func (w *witness) compare(group []moment, id int32) {
 
 // foreign is a stored version at a timestamp at which no transaction wrote the key.
 func (w *witness) foreign(s *checker.Version) {
-	k := w.ids[s.Key]
+	k := w.key(s.Key)
 	w.wrongAt(s.TS.Wall, k, fmt.Sprintf("Key %s: the store applied %s at %s, and no transaction that may have happened wrote the key at that timestamp.", s.Key, brief(s.Value), s.TS))
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"simulacrum/checker"
 	"simulacrum/checker/history"
+	"simulacrum/checker/names"
 )
 
 // Options tell what is known beside the history.
@@ -40,7 +41,7 @@ func Witness(h *history.History, o Options) (checker.Verdict, []int) {
 	w.replay()
 	v := checker.Verdict{Check: "transaction-witness", Valid: checker.OK}
 	v.Counts = []checker.Count{{Name: "transactions", N: int64(len(w.order))}, {Name: "reads judged", N: w.reads}, {Name: "writes replayed", N: w.writes},
-		{Name: "keys", N: int64(len(w.keys))}, {Name: "transactions at one timestamp", N: w.tied}, {Name: "without timestamp", N: w.untimed},
+		{Name: "keys", N: int64(w.names.Len())}, {Name: "transactions at one timestamp", N: w.tied}, {Name: "without timestamp", N: w.untimed},
 		{Name: "reads that unknown outcomes leave open", N: w.open}, {Name: "versions compared", N: w.compared}}
 	v.Report(w.found)
 	switch {
@@ -112,8 +113,7 @@ type pair struct {
 type witness struct {
 	h        *history.History
 	o        *Options
-	keys     []string
-	ids      map[string]int32
+	names    names.Table
 	cells    []cell
 	universe []int32
 
@@ -131,17 +131,13 @@ type witness struct {
 }
 
 func newWitness(h *history.History, o *Options) *witness {
-	w := &witness{h: h, o: o, ids: map[string]int32{}, order: make([]int, 0, len(h.Ops)), queue: make([]moment, 0, len(h.Ops))}
+	w := &witness{h: h, o: o, order: make([]int, 0, len(h.Ops)), queue: make([]moment, 0, len(h.Ops))}
 	for _, name := range o.Universe {
 		w.universe = append(w.universe, w.key(name))
 	}
 	var infos []int32
-	scans := false
 	for i := range h.Ops {
 		op := &h.Ops[i]
-		for j := range op.Actions {
-			scans = scans || op.Actions[j].F == history.Scan
-		}
 		switch {
 		case op.Outcome == history.Fail:
 		case !op.TS.IsZero():
@@ -153,18 +149,6 @@ func newWitness(h *history.History, o *Options) *witness {
 			infos = append(infos, int32(i))
 		}
 	}
-	if scans && o.Universe == nil {
-		for i := range h.Ops {
-			for j := range h.Ops[i].Actions {
-				if a := &h.Ops[i].Actions[j]; a.F != history.Scan {
-					w.key(a.Key)
-				}
-			}
-		}
-		for k := range w.keys {
-			w.universe = append(w.universe, int32(k))
-		}
-	}
 	w.resolve(infos)
 	sortMoments(w.queue)
 	return w
@@ -172,11 +156,8 @@ func newWitness(h *history.History, o *Options) *witness {
 
 // key numbers a key and gives it its first value.
 func (w *witness) key(name string) int32 {
-	id, ok := w.ids[name]
-	if !ok {
-		id = int32(len(w.keys))
-		w.ids[name] = id
-		w.keys = append(w.keys, name)
+	id := w.names.ID(name)
+	if int(id) == len(w.cells) {
 		c := cell{kind: history.Absent, group: -1}
 		if w.o.Initial != nil {
 			c.set(w.o.Initial(name))
@@ -184,6 +165,23 @@ func (w *witness) key(name string) int32 {
 		w.cells = append(w.cells, c)
 	}
 	return id
+}
+
+// all is what a scan covers that does not say so.
+func (w *witness) all() []int32 {
+	if w.universe == nil {
+		for i := range w.h.Ops {
+			for j := range w.h.Ops[i].Actions {
+				if a := &w.h.Ops[i].Actions[j]; a.F != history.Scan {
+					w.key(a.Key)
+				}
+			}
+		}
+		for k := range w.cells {
+			w.universe = append(w.universe, int32(k))
+		}
+	}
+	return w.universe
 }
 
 // resolve finds out when transactions without a timestamp happened: the store
@@ -216,7 +214,7 @@ func (w *witness) resolve(infos []int32) {
 	}
 	for i := range w.o.Versions {
 		s := &w.o.Versions[i]
-		k, ok := w.ids[s.Key]
+		k, ok := w.names.Find(s.Key)
 		if !ok {
 			continue
 		}
@@ -235,7 +233,7 @@ func (w *witness) resolve(infos []int32) {
 		if c := x.TS.Compare(y.TS); c != 0 {
 			return c
 		}
-		return int(w.ids[x.Key]) - int(w.ids[y.Key])
+		return int(w.names.ID(x.Key)) - int(w.names.ID(y.Key))
 	})
 	w.late = nil
 }
