@@ -14,6 +14,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sort"
+	"strconv"
+	"strings"
 
 	"simulacrum/checker"
 	"simulacrum/checker/history"
@@ -202,7 +204,9 @@ func (s *store) execute(op *history.Op, at int64) {
 		return
 	}
 	g := 0
-	fmt.Sscanf(op.Gateway, "n%d", &g)
+	if n, err := strconv.Atoi(strings.TrimPrefix(op.Gateway, "n")); err == nil {
+		g = n
+	}
 	ts := max(at+s.clocks[g], s.served[g])
 	if op.Stale {
 		ts = max(1, ts-s.r.Int64N(400))
