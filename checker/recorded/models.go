@@ -45,6 +45,9 @@ func Models() []Model {
 		{"kv", "each key linearizable: get, put, append", history.Registers, []history.F{r, w, del, app}, judgeKV},
 		{"list-append", "transactions of append and read, serializable", history.Transactions, []history.F{r, app, scan}, judgeLists},
 		{"rw-register", "transactions of read and write of unique values, serializable", history.Transactions, []history.F{r, w, cas, del, scan}, judgeTransactions},
+		{"bank", "accounts with one total in every read, none below zero", history.Accounts, []history.F{r, w, cas, inc, del, scan}, judgeBank},
+		{"bank-negative-allowed", "the same, and accounts may be overdrawn", history.Accounts, []history.F{r, w, cas, inc, del, scan}, judgeDebts},
+		{"long-fork", "reads of groups of keys, each written once, agree on the order of writes", history.Transactions, []history.F{r, w, scan}, judgeLongFork},
 		{"set", "elements added once, none lost or out of nowhere in the final read", history.Sets, []history.F{r, add}, judgeSet},
 		{"counter", "additions that each count once", history.Counters, []history.F{r, inc}, judgeCounter},
 	}

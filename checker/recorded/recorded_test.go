@@ -30,10 +30,6 @@ func TestLabels(t *testing.T) {
 		if len(f) != 3 || strings.HasPrefix(line, "#") {
 			continue
 		}
-		if _, err := Find(f[1]); err != nil {
-			t.Logf("%s: %v", f[0], err)
-			continue
-		}
 		text, err := os.ReadFile(filepath.Join(dir, f[0]))
 		if err != nil {
 			t.Fatal(err)
@@ -48,7 +44,7 @@ func TestLabels(t *testing.T) {
 		}
 		judged++
 	}
-	if judged < 60 {
+	if judged < 63 {
 		t.Errorf("only %d labelled histories were judged", judged)
 	}
 }
