@@ -88,7 +88,7 @@ func Only(h *history.History, pattern string) *history.History {
 	if pattern == "" {
 		return h
 	}
-	match := regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(pattern), `\*`, ".*") + "$").MatchString
+	match := regexp.MustCompile("(?s)^" + strings.ReplaceAll(regexp.QuoteMeta(pattern), `\*`, ".*") + "$").MatchString
 	rows := func(v history.Value) history.Value {
 		if v.Kind() != history.RowsKind {
 			return v

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -21,9 +22,8 @@ const checkHead = `usage: simulate check -model M [flags] FILE...
 Judges recorded histories: what clients did and were told, by a run of ours or by
 any other test. The verdict comes first, then its first example, explained.
 
-  simulate check -model list-append simulate-out/append-7/history.jsonl
   simulate check -model register -keys '*/reg/*' simulate-out/default-7/history.jsonl
-  simulate check -model cas-register store/etcd/latest/history.edn
+  simulate check -model list-append store/db/latest/history.edn
 
 A history from elsewhere may be a part of one: a value that nobody wrote is then a
 warning. Ours (jsonl) are whole, and it is a violation; -partial decides otherwise.
@@ -66,7 +66,7 @@ func (a *app) check(args []string) int {
 	}
 	code := exitOK
 	for i, file := range c.files {
-		r, err := c.judge(file)
+		r, err := c.safely(file)
 		if err != nil {
 			return a.end(code, err)
 		}
@@ -159,6 +159,17 @@ func printCheckHelp(w io.Writer, f *flag.FlagSet) {
 	fmt.Fprintln(w, "\nflags:")
 	f.SetOutput(w)
 	f.PrintDefaults()
+}
+
+// safely turns a panic of a reader or checker into an internal error, with the
+// stack.
+func (c *checking) safely(file string) (r *checked, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			r, err = nil, fmt.Errorf("%s: panic: %v\n\n%s", file, p, debug.Stack())
+		}
+	}()
+	return c.judge(file)
 }
 
 // judge reads one file and judges it. What a person can mend is a *usageError.
