@@ -32,7 +32,11 @@ type proposal struct {
 	// command may take effect, and whoever came between would not see it.
 	guard    *concurrency.Guard
 	proposed int // tick of the last time that it was handed to the library
-	outcome  env.Promise[Rejection]
+	// taken is the term in which the library last took it into its own log as the
+	// leader; 0: never. While that term lasts the copy is there, and another would
+	// only lengthen the log.
+	taken   uint64
+	outcome env.Promise[Rejection]
 }
 
 // proposals are the commands in flight.
@@ -98,6 +102,7 @@ func (r *Replica) handOver(p *proposal) {
 		return
 	}
 	if r.rn.Propose(p.data) == nil {
+		p.taken = r.rn.BasicStatus().Term
 		r.cfg.Host.Ready(r)
 	}
 }
@@ -111,10 +116,17 @@ func (r *Replica) proposeAgain() {
 }
 
 // tickProposals hands over again what has had no outcome for long. The first copy
-// may be lost with an old leader's tail, or dropped by the library.
+// may be lost with an old leader's tail, or dropped by the library. What stands in
+// the own log of this term is left alone however long it takes: on a slow link,
+// copies of copies would keep the log from ever being replicated (default seed
+// 2009).
 func (r *Replica) tickProposals() {
+	if len(r.proposals.pending) == 0 {
+		return
+	}
+	term := r.rn.BasicStatus().Term
 	for _, p := range r.proposals.pending {
-		if r.ticks-p.proposed >= r.cfg.Tunables.ReproposeTicks {
+		if p.taken != term && r.ticks-p.proposed >= r.cfg.Tunables.ReproposeTicks {
 			r.cfg.Env.Probe(probeReproposed)
 			r.handOver(p)
 		}
@@ -165,7 +177,7 @@ func (r *Replica) decided(c *Command, why Rejection) {
 		// it has applied, or p would not be pending.
 		r.cfg.Env.Probe(probeNewLeaseIndex)
 		p.index = r.nextIndex()
-		p.data = withLeaseIndex(p.data, p.index)
+		p.data, p.taken = withLeaseIndex(p.data, p.index), 0
 		r.handOver(p)
 		return
 	}
