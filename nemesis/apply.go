@@ -67,14 +67,15 @@ func (o *occurrence) hold(effects []Effect) {
 	}
 }
 
-// takeDown ends processes and keeps them down.
+// takeDown ends processes and keeps them down. With a stagger each goes down a while
+// after the one before it, and comes back so long after it too.
 func (r *Runner) takeDown(x *running, o *occurrence) {
 	var count int64
-	var held []string // in the order in which they went down
-	healed := false
+	var held []string
+	over := false
 	o.count = func() int64 { return count }
 	down := func(names []string) {
-		if healed {
+		if over {
 			return
 		}
 		for _, n := range names {
@@ -95,34 +96,47 @@ func (r *Runner) takeDown(x *running, o *occurrence) {
 			x.reason = fmt.Sprintf("%s down already", strings.Join(names, ","))
 		}
 	}
-	names := r.victims(x)
-	if x.Stagger == 0 {
-		down(names)
-	} else {
-		for i := range names {
-			if i > 0 {
-				r.after(time.Duration(i)*x.Stagger, func() { down(names[i : i+1]) })
-			} else {
-				down(names[:1])
-			}
+	up := func(n string) {
+		i := slices.Index(held, n)
+		if i < 0 {
+			return
+		}
+		held = slices.Delete(held, i, i+1)
+		e := r.endpoint(n)
+		if e.down--; e.down == 0 {
+			r.t.Start(n)
 		}
 	}
 	o.heal = func() {
-		healed = true
-		for i, n := range held {
-			up := func() {
-				e := r.endpoint(n)
-				if e.down--; e.down == 0 {
-					r.t.Start(n)
-				}
-			}
-			if x.Stagger == 0 || i == 0 || r.over {
-				up()
-			} else {
-				r.after(time.Duration(i)*x.Stagger, up)
-			}
+		over = true
+		for len(held) > 0 {
+			up(held[0])
 		}
 	}
+	names := r.victims(x)
+	if x.Stagger == 0 {
+		down(names)
+		return
+	}
+	for i, n := range names {
+		at := time.Duration(i) * x.Stagger
+		if i == 0 {
+			down(names[:1])
+		} else {
+			r.after(at, func() { down(names[i : i+1]) })
+		}
+		if x.For > 0 {
+			r.after(at+x.For, func() { up(n) })
+		}
+	}
+}
+
+// length is how long one repetition of a fault lasts, 0: to the end of the window.
+func (r *Runner) length(x *running) time.Duration {
+	if x.For > 0 && x.Stagger > 0 {
+		return x.For + time.Duration(len(r.victims(x))-1)*x.Stagger
+	}
+	return x.For
 }
 
 func (r *Runner) pause(x *running, o *occurrence) {

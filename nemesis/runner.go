@@ -155,8 +155,8 @@ func (r *Runner) once(x *running) {
 	r.apply(x, o)
 	if !kinds[x.Kind].lasting {
 		r.heal(x, o)
-	} else if x.For > 0 {
-		o.timer = r.after(x.For, func() { r.heal(x, o) })
+	} else if d := r.length(x); d > 0 {
+		o.timer = r.after(d, func() { r.heal(x, o) })
 	}
 }
 
