@@ -200,7 +200,7 @@ func (w *witness) resolve(infos []int32) {
 		w.applied = make([]bool, len(w.h.Ops))
 	}
 	if w.o.Versions == nil {
-		for p := range w.late { //determinism:ok marks each by itself
+		for p := range w.late {
 			w.cells[p.key].unsure = true
 		}
 		return
