@@ -3,76 +3,37 @@ package recorded
 import (
 	"fmt"
 	"sort"
-	"strings"
 
 	"simulacrum/checker"
 	"simulacrum/checker/history"
+	"simulacrum/checker/txn"
 )
 
-// judgeBank judges accounts between which money moves: every read of all of them
-// at once finds the same total, and no account is below zero. It holds for every
-// snapshot, old ones too. The idea is the bank test of Jepsen.
+// judgeBank judges accounts between which money moves. A history does not say what
+// all accounts hold together: the first read of all of them does.
 func judgeBank(h *history.History, o Options) []checker.Verdict { return bank(h, o, false) }
 
 // judgeDebts is the same where accounts may be overdrawn.
 func judgeDebts(h *history.History, o Options) []checker.Verdict { return bank(h, o, true) }
 
-// statement is what one read found of the accounts.
-type statement struct {
-	op       *history.Op
-	balances map[string]history.Value
-	odd      []string // accounts that are there and hold no number
-}
-
 func bank(h *history.History, o Options, debts bool) []checker.Verdict {
-	accounts, transfers := accountsOf(h)
-	var whole []statement
-	parts := 0
-	for i := range h.Ops {
-		s := statementOf(&h.Ops[i])
-		switch {
-		case s == nil:
-		case s.covers(accounts):
-			whole = append(whole, *s)
-		default:
-			parts++
-		}
+	accounts := accountsOf(h)
+	total, ok := firstTotal(h, len(accounts))
+	if !ok {
+		return []checker.Verdict{{Check: "bank", Valid: checker.Vacuous, Summary: "nothing to judge: no read of all of " + checker.Plural(len(accounts), "account")}}
 	}
-	sort.SliceStable(whole, func(i, j int) bool { return whole[i].op.Return < whole[j].op.Return })
-	var found []checker.Finding
-	var total int64
-	for i, s := range whole {
-		sum, problems := s.audit(accounts, debts)
-		found = append(found, problems...)
-		if i == 0 {
-			total = sum
-		} else if sum != total {
-			found = append(found, finding(s.op, fmt.Sprintf("Wrong total: a read found %d in all accounts together, and the first read found %d.\n  %s\n  first: %s", sum, total, s.op, whole[0].op), whole[0].op.ID))
-		}
-	}
-	v := checker.Verdict{Check: "bank", Valid: checker.OK, Counts: []checker.Count{{Name: "accounts", N: int64(len(accounts))}, {Name: "transfers", N: int64(transfers)},
-		{Name: "reads of all accounts", N: int64(len(whole))}, {Name: "reads of some accounts, not judged", N: int64(parts)}}}
-	v.Report(found)
-	of := fmt.Sprintf("%s of all of %s, %s", checker.Plural(len(whole), "read"), checker.Plural(len(accounts), "account"), checker.Plural(transfers, "transfer"))
-	switch {
-	case len(found) > 0:
-		v.Valid, v.Summary = checker.Violation, fmt.Sprintf("%s (%s)", checker.Plural(len(found), "problem"), of)
-	case len(whole) == 0 || !o.Partial && (transfers == 0 || len(whole) < 2):
-		v.Valid, v.Summary = checker.Vacuous, "nothing to judge: "+of
-	default:
-		v.Summary = fmt.Sprintf("the total is always %d: %s", total, of)
+	v := txn.Bank(h, txn.BankOptions{Accounts: accounts, Total: total, NegativeAllowed: debts})
+	if o.Partial && v.Valid == checker.Vacuous {
+		// The file has reads, and for want of transfers they prove little.
+		v.Valid = checker.OK
+		v.Summary = fmt.Sprintf("nothing contradicts a total of %d; warning: reads of all accounts: %d, transfers: %d", total, v.Count("reads of all accounts"), v.Count("transfers"))
 	}
 	return []checker.Verdict{v}
 }
 
-// finding is a problem that an operation shows, and others prove.
-func finding(op *history.Op, text string, others ...int) checker.Finding {
-	return checker.Finding{When: op.Return, Text: text, Ops: append([]int{op.ID}, others...)}
-}
-
-// accountsOf names all accounts, sorted, and counts the acknowledged transfers. A
-// scan's key is where it began and no account.
-func accountsOf(h *history.History) (accounts []string, transfers int) {
+// accountsOf names all accounts, sorted. A scan's key is where it began and no
+// account.
+func accountsOf(h *history.History) (accounts []string) {
 	seen := map[string]bool{}
 	add := func(k string) {
 		if !seen[k] {
@@ -81,81 +42,58 @@ func accountsOf(h *history.History) (accounts []string, transfers int) {
 		}
 	}
 	for i := range h.Ops {
-		writes := false
 		for _, a := range h.Ops[i].Actions {
-			writes = writes || a.F.Writes()
 			if a.F != history.Scan {
 				add(a.Key)
 			}
-			for _, r := range append(append([]history.Row{}, a.Arg.Rows()...), a.Result.Rows()...) {
-				add(r.Key)
+			for _, v := range [...]history.Value{a.Arg, a.Result} {
+				for _, r := range v.Rows() {
+					add(r.Key)
+				}
 			}
-		}
-		if writes && h.Ops[i].Outcome == history.OK {
-			transfers++
 		}
 	}
 	sort.Strings(accounts)
-	return accounts, transfers
+	return accounts
 }
 
-// statementOf is what an acknowledged operation found that only reads; nil for
-// another.
-func statementOf(op *history.Op) *statement {
-	if op.Outcome != history.OK || len(op.Actions) == 0 {
-		return nil
+// firstTotal adds up what the first acknowledged read of all accounts found.
+func firstTotal(h *history.History, accounts int) (total int64, ok bool) {
+	first := int64(history.Never)
+	for i := range h.Ops {
+		op := &h.Ops[i]
+		if op.Outcome != history.OK || op.Return >= first {
+			continue
+		}
+		if sum, all := sumOf(op, accounts); all {
+			first, total, ok = op.Return, sum, true
+		}
 	}
-	s := &statement{op: op, balances: map[string]history.Value{}}
+	return total, ok
+}
+
+// sumOf adds up what an operation found that only reads, and tells whether it read
+// all accounts. A scan that does not say what it covered covered all.
+func sumOf(op *history.Op, accounts int) (sum int64, all bool) {
+	found := map[string]bool{}
+	add := func(key string, v history.Value) {
+		if n, isInt := v.Int(); isInt && !found[key] {
+			sum += n
+		}
+		found[key] = true
+	}
 	for _, a := range op.Actions {
-		switch {
-		case a.F == history.Read:
-			s.balances[a.Key] = a.Result
-			if _, isInt := a.Result.Int(); !isInt && !a.Result.IsAbsent() {
-				s.odd = append(s.odd, a.Key+" with "+a.Result.String())
-			}
-		case a.F == history.Scan:
-			for _, r := range a.Arg.Rows() {
-				s.balances[r.Key] = history.NoKey()
-			}
+		switch a.F {
+		case history.Read:
+			add(a.Key, a.Result)
+		case history.Scan:
+			all = all || a.Arg.IsNone()
 			for _, r := range a.Result.Rows() {
-				s.balances[r.Key] = r.Value
-				if _, isInt := r.Value.Int(); !isInt {
-					s.odd = append(s.odd, r.Key+" with "+r.Value.String())
-				}
+				add(r.Key, r.Value)
 			}
 		default:
-			return nil
+			return 0, false
 		}
 	}
-	return s
-}
-
-// covers reports whether the read was of all accounts. A scan that does not say
-// what it covered is taken to be one of all.
-func (s *statement) covers(accounts []string) bool {
-	for _, a := range s.op.Actions {
-		if a.F == history.Scan && a.Arg.IsNone() {
-			return true
-		}
-	}
-	return len(s.balances) == len(accounts)
-}
-
-// audit adds up the balances, an absent account being empty.
-func (s *statement) audit(accounts []string, debts bool) (sum int64, found []checker.Finding) {
-	var below []string
-	for _, k := range accounts {
-		n, _ := s.balances[k].Int()
-		sum += n
-		if n < 0 && !debts {
-			below = append(below, fmt.Sprintf("%s with %d", k, n))
-		}
-	}
-	if len(s.odd) > 0 {
-		found = append(found, finding(s.op, fmt.Sprintf("No balance: a read found %s, which is no number.\n  %s", strings.Join(s.odd, ", "), s.op)))
-	}
-	if len(below) > 0 {
-		found = append(found, finding(s.op, fmt.Sprintf("Overdrawn: a read found %s.\n  %s", strings.Join(below, ", "), s.op)))
-	}
-	return sum, found
+	return sum, all || len(found) == accounts
 }

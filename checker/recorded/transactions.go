@@ -4,6 +4,7 @@ import (
 	"simulacrum/checker"
 	"simulacrum/checker/graph"
 	"simulacrum/checker/history"
+	"simulacrum/checker/txn"
 )
 
 func judgeLists(h *history.History, o Options) []checker.Verdict {
@@ -12,4 +13,8 @@ func judgeLists(h *history.History, o Options) []checker.Verdict {
 
 func judgeTransactions(h *history.History, o Options) []checker.Verdict {
 	return []checker.Verdict{graph.Registers(h, graph.Options{Imported: o.Partial}).Verdict}
+}
+
+func judgeLongFork(h *history.History, _ Options) []checker.Verdict {
+	return []checker.Verdict{txn.LongFork(h, nil)}
 }
