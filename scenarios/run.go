@@ -209,7 +209,7 @@ func (x *run) work() {
 func (x *run) finish() {
 	x.stopped = true
 	limit := x.sim.Now().Add(x.Settle)
-	x.runWhile(x.sim.Now().Add(clientsEnd), func() bool { return true })
+	x.runWhile(x.sim.Now().Add(clientsEnd), func() bool { return x.recorder.Open() > 0 })
 	x.stopped = false
 	region := ""
 	for _, p := range x.Topology.Clients {
@@ -235,7 +235,8 @@ func (x *run) finish() {
 	}
 }
 
-// clientsEnd is the time that clients have for the operations in flight.
+// clientsEnd is the time that clients have for the operations in flight. Those of
+// clients that died stay open for ever.
 const clientsEnd = 6 * time.Second
 
 func (x *run) finalsDone() bool {

@@ -20,6 +20,7 @@ type Recorder struct {
 	Told   func(what string, op *Op)
 	chunks [][]Op
 	n      int
+	open   int
 }
 
 // NewRecorder returns an empty recorder.
@@ -51,10 +52,15 @@ func (r *Recorder) Complete(op *Op, now int64, outcome Outcome, err string, ts T
 		panic("history: operation completed twice: " + op.String())
 	}
 	op.Return, op.Outcome, op.Err, op.TS = now, outcome, err, ts
+	r.open--
 	if r.Told != nil {
 		r.Told("ends", op)
 	}
 }
+
+// Open is the number of operations without an answer, those of clients that died
+// included.
+func (r *Recorder) Open() int { return r.open }
 
 // Len is the number of operations invoked so far.
 func (r *Recorder) Len() int { return r.n }
