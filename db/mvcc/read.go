@@ -1,7 +1,7 @@
 package mvcc
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
 
 	"simulacrum/db/hlc"
@@ -10,29 +10,51 @@ import (
 	"simulacrum/db/storage"
 )
 
-// Get returns the newest version of k at or below ts: a value, a tombstone, or the
-// zero Value when there is none. Its bytes are the engine's and must not be changed.
-func Get(r storage.Reader, k keys.Key, ts hlc.Timestamp) (Value, error) {
-	if ts.IsEmpty() {
-		return Value{}, nil
-	}
-	var scratch [128]byte
-	lo := EncodeKey(scratch[:0], k, ts)
-	hi := append(bytes.Clone(lo[:len(lo)-versionLen-1]), afterEnd)
-	it := r.NewIter(lo, hi)
-	defer it.Close()
-	if !it.First() {
-		return Value{}, it.Err()
-	}
-	_, at, err := splitKey(it.Key())
-	if err != nil {
-		return Value{}, err
-	}
-	return decodeValue(it.Key(), it.Value(), at)
+// Uncertainty is the interval above a read's timestamp in which values may have been
+// committed, in real time, before the read began, since clocks differ. The zero
+// Uncertainty is none.
+type Uncertainty struct {
+	// GlobalLimit ends the interval.
+	GlobalLimit hlc.Timestamp
+	// LocalLimit is a reading of the clock that gave values their local timestamps,
+	// taken when the read began or later, or what else is known to lie before nothing
+	// that the read must see. Values with later local timestamps are certain. Only a
+	// leaseholder may know one; zero: GlobalLimit.
+	LocalLimit hlc.Timestamp
 }
 
-// newest returns the newest version of k, whatever its timestamp.
-func newest(r storage.Reader, k keys.Key) (Value, error) { return Get(r, k, hlc.Max) }
+// holds reports that a committed value is uncertain, if it is above the read at all.
+func (u *Uncertainty) holds(at, local hlc.Timestamp) bool {
+	return at.LessEq(u.GlobalLimit) && (u.LocalLimit.IsEmpty() || local.LessEq(u.LocalLimit))
+}
+
+// ReadOptions say for whom, and how, a read is done. The zero ReadOptions are those
+// of Get, Scan and ReverseScan: nobody's, certain, stopped by intents.
+type ReadOptions struct {
+	// Txn reads its own intents of its epoch, up to Txn.Sequence. Nil: nobody.
+	Txn         *kv.Txn
+	Uncertainty Uncertainty
+	// FailOnMoreRecent makes the read fail where the newest version, committed or not,
+	// is above its timestamp: for reads that are to be followed by writes.
+	FailOnMoreRecent bool
+	// Lock is the strength of the lock that a locking read is about to take: locks
+	// without value that conflict with it stop the read too.
+	Lock kv.LockStrength
+	// SkipLocked leaves out the keys at which others' locks would stop the read.
+	SkipLocked bool
+	// MaxLocks is how many locks a read finds before it gives up; 0: DefaultMaxLocks.
+	MaxLocks int
+}
+
+// DefaultMaxLocks bounds the locks that a LockConflictError tells of.
+const DefaultMaxLocks = 64
+
+func (o *ReadOptions) txnID() (id kv.TxnID) {
+	if o.Txn != nil {
+		id = o.Txn.ID
+	}
+	return id
+}
 
 // Limit bounds a scan; zero fields do not. Bytes counts keys and values of rows;
 // the row that reaches it is the last.
@@ -42,179 +64,267 @@ func (l Limit) reached(rows int, bytes int64) bool {
 	return l.Keys > 0 && int64(rows) >= l.Keys || l.Bytes > 0 && bytes >= l.Bytes
 }
 
+// Get returns the newest version of k at or below ts: a value, a tombstone, or the
+// zero Value when there is none. Its bytes are the engine's and must not be changed.
+// An intent at or below ts is a *LockConflictError.
+func Get(r storage.Reader, k keys.Key, ts hlc.Timestamp) (Value, error) {
+	return GetWith(r, k, ts, ReadOptions{})
+}
+
+// GetWith is Get with options, which can make it fail with a *LockConflictError, an
+// *UncertaintyError, a *WriteTooOldError (FailOnMoreRecent) or a *StaleEpochError.
+// The version of an own uncommitted value is that of the intent, and may lie above ts.
+func GetWith(r storage.Reader, k keys.Key, ts hlc.Timestamp, o ReadOptions) (Value, error) {
+	if ts.IsEmpty() {
+		return Value{}, nil
+	}
+	lo, hi := pointBounds(k)
+	rd := reader{w: walk{it: r.NewIter(lo, hi)}, ts: ts, o: &o}
+	rd.init()
+	defer rd.w.it.Close()
+	if !rd.w.it.First() {
+		return Value{}, rd.w.it.Err()
+	}
+	v, stopped, err := rd.visit()
+	if stopped == errLocked {
+		if o.SkipLocked {
+			return Value{}, err
+		}
+		rd.conflict()
+		return Value{}, &LockConflictError{rd.locks}
+	}
+	if err == nil {
+		err = stopped
+	}
+	return v, err
+}
+
+// pointBounds are the bounds of what the engine holds of one key, in one allocation.
+func pointBounds(k keys.Key) (lo, hi []byte) {
+	b := make([]byte, 0, 2*len(k)+4+versionLen)
+	b = append(appendEscaped(b, k), 0, endMark)
+	n := len(b)
+	b = append(append(b, b[:n-1]...), afterEnd)
+	return b[:n:n], b[n:]
+}
+
 // Scan returns the rows of the span as of ts, in ascending order. If the limit cut
 // it short, resume is the rest of the span, from the first row that was not
 // returned; otherwise it is the zero Span. What lies in resume was not read, as far
-// as the caller is concerned.
+// as the caller is concerned. Intents at or below ts are a *LockConflictError.
 func Scan(r storage.Reader, s keys.Span, ts hlc.Timestamp, l Limit) (rows []kv.KeyValue, resume keys.Span, err error) {
-	w := newWalk(r, s)
-	defer w.it.Close()
-	var size int64
-	for ok := w.it.First(); ok; ok = w.nextKey() {
-		v, err := w.asOf(ts)
-		if err != nil {
-			return nil, keys.Span{}, err
-		}
-		if !v.Exists {
-			continue
-		}
-		if l.reached(len(rows), size) {
-			return rows, keys.Span{Key: unescape(w.key).Clone(), EndKey: w.end}, nil
-		}
-		k := unescape(w.key)
-		rows = append(rows, kv.KeyValue{Key: k, Value: v.Bytes, Timestamp: v.Timestamp})
-		size += int64(len(k) + len(v.Bytes))
-	}
-	return rows, keys.Span{}, w.it.Err()
+	return ScanWith(r, s, ts, l, ReadOptions{})
 }
 
 // ReverseScan is Scan in descending order; resume is the lower part of the span.
 func ReverseScan(r storage.Reader, s keys.Span, ts hlc.Timestamp, l Limit) (rows []kv.KeyValue, resume keys.Span, err error) {
-	w := newWalk(r, s)
+	return ReverseScanWith(r, s, ts, l, ReadOptions{})
+}
+
+// ScanWith is Scan with options. It fails like GetWith; of conflicting locks it finds
+// as many as lie before the limit, and they are told rather than another reason that
+// comes after the first of them.
+func ScanWith(r storage.Reader, s keys.Span, ts hlc.Timestamp, l Limit, o ReadOptions) ([]kv.KeyValue, keys.Span, error) {
+	rd := reader{w: makeWalk(r, s), ts: ts, o: &o}
+	return rd.scan(s, l)
+}
+
+// ReverseScanWith is ScanWith in descending order.
+func ReverseScanWith(r storage.Reader, s keys.Span, ts hlc.Timestamp, l Limit, o ReadOptions) ([]kv.KeyValue, keys.Span, error) {
+	rd := reader{w: makeWalk(r, s), ts: ts, o: &o}
+	rd.w.reverse = true
+	return rd.scan(s, l)
+}
+
+// reader reads keys of a walk at one timestamp.
+type reader struct {
+	w     walk
+	ts    hlc.Timestamp
+	limit hlc.Timestamp // up to which versions and intents above ts matter
+	o     *ReadOptions
+	rec   *Record   // of the key at which the last visit was stopped by locks
+	locks []kv.Lock // in the way, so far
+}
+
+// errLocked is why a visit was stopped when others' locks are in the way.
+var errLocked = errors.New("mvcc: locked")
+
+func (rd *reader) init() {
+	rd.limit = rd.ts.Forward(rd.o.Uncertainty.GlobalLimit)
+	if rd.o.FailOnMoreRecent {
+		rd.limit = hlc.Max
+	}
+}
+
+func (rd *reader) scan(s keys.Span, l Limit) (rows []kv.KeyValue, resume keys.Span, err error) {
+	rd.init()
+	w := &rd.w
 	defer w.it.Close()
 	var size int64
-	for ok := w.it.Last(); ok; ok = w.prevKey() {
-		v, err := w.asOfReverse(ts)
+	for ok := w.first(); ok; ok = w.next() {
+		v, stopped, err := rd.visit()
 		if err != nil {
 			return nil, keys.Span{}, err
 		}
-		if !v.Exists {
+		if stopped == nil && !v.Exists || stopped == errLocked && rd.o.SkipLocked {
 			continue
 		}
 		k := unescape(w.key)
-		if l.reached(len(rows), size) {
-			return rows, keys.Span{Key: s.Key, EndKey: k.Next()}, nil
+		switch {
+		case l.reached(len(rows), size):
+			if len(rd.locks) > 0 {
+				return nil, keys.Span{}, &LockConflictError{rd.locks}
+			}
+			if w.reverse {
+				return rows, keys.Span{Key: s.Key, EndKey: k.Next()}, nil
+			}
+			return rows, keys.Span{Key: k.Clone(), EndKey: w.end}, nil
+		case stopped == errLocked:
+			if rd.conflict() {
+				return nil, keys.Span{}, &LockConflictError{rd.locks}
+			}
+		case stopped != nil && len(rd.locks) > 0:
+			return nil, keys.Span{}, &LockConflictError{rd.locks}
+		case stopped != nil:
+			return nil, keys.Span{}, stopped
+		default:
+			rows = append(rows, kv.KeyValue{Key: k, Value: v.Bytes, Timestamp: v.Timestamp})
+			size += int64(len(k) + len(v.Bytes))
 		}
-		rows = append(rows, kv.KeyValue{Key: k, Value: v.Bytes, Timestamp: v.Timestamp})
-		size += int64(len(k) + len(v.Bytes))
 	}
-	return rows, keys.Span{}, w.it.Err()
-}
-
-// walk steps through the user keys of a span.
-type walk struct {
-	it  *storage.Iter
-	end keys.Key
-	key []byte // escaped user key of the version last looked at
-	buf []byte
-}
-
-func newWalk(r storage.Reader, s keys.Span) *walk {
-	lo, hi := EncodeSpan(s)
-	end := s.EndKey
-	if s.IsPoint() {
-		end = s.Key.Next()
+	if err := w.it.Err(); err != nil {
+		return nil, keys.Span{}, err
 	}
-	return &walk{it: r.NewIter(lo, hi), end: end}
-}
-
-// maxSteps is after how many versions of one key a seek is cheaper than steps.
-const maxSteps = 6
-
-// enter notes the key at which the iterator stands.
-func (w *walk) enter() (at hlc.Timestamp, err error) {
-	if w.key, at, err = splitKey(w.it.Key()); err == nil && at.IsEmpty() {
-		err = &CorruptionError{w.it.Key(), "a bare key, which nobody writes"}
+	if len(rd.locks) > 0 {
+		return nil, keys.Span{}, &LockConflictError{rd.locks}
 	}
-	return at, err
+	return rows, keys.Span{}, nil
 }
 
-// asOf finds the version at ts of the key at whose newest version the iterator
-// stands. It leaves the iterator at some version of the key, or after all of them.
-func (w *walk) asOf(ts hlc.Timestamp) (Value, error) {
+// conflict notes the locks that stopped the last visit, and reports that they are
+// enough.
+func (rd *reader) conflict() bool {
+	most := rd.o.MaxLocks
+	if most <= 0 {
+		most = DefaultMaxLocks
+	}
+	found := rd.rec.conflicts(unescape(rd.w.key), rd.o.txnID(), rd.o.Lock)
+	rd.locks = append(rd.locks, found[:min(len(found), most-len(rd.locks))]...)
+	return len(rd.locks) >= most
+}
+
+// conflicts lists the locks at key k, whose record it is, that others than the given
+// transaction hold and that a lock of the given strength conflicts with.
+func (r *Record) conflicts(k keys.Key, id kv.TxnID, s kv.LockStrength) (all []kv.Lock) {
+	if r == nil {
+		return nil
+	}
+	if in := r.Intent; in != nil && in.Txn.ID != id {
+		all = append(all, kv.Lock{Key: k.Clone(), Txn: in.Txn, Strength: kv.LockIntent, Durability: kv.Replicated})
+	}
+	for _, h := range r.Locks {
+		if h.Txn.ID != id && s.Conflicts(h.Strength) {
+			all = append(all, kv.Lock{Key: k.Clone(), Txn: h.Txn, Strength: h.Strength, Durability: kv.Replicated})
+		}
+	}
+	return all
+}
+
+// visit reads the key at which the iterator stands. stopped is why the key cannot be
+// read, err why nothing can.
+func (rd *reader) visit() (v Value, stopped, err error) {
+	w := &rd.w
 	at, err := w.enter()
-	if err != nil || ts.IsEmpty() {
-		return Value{}, err
+	if err != nil || rd.ts.IsEmpty() {
+		return Value{}, nil, err
 	}
-	for n := 0; ts.Less(at); n++ {
-		if n == maxSteps {
-			w.seek(ts)
-		} else {
-			w.it.Next()
+	ok := true
+	var own hlc.Timestamp // version of an own provisional value that is not to be seen
+	if at.IsEmpty() {
+		rec, err := DecodeRecord(w.k, w.v)
+		if err != nil {
+			return Value{}, nil, err
 		}
-		if !w.here() {
-			return Value{}, w.it.Err()
+		if rd.stops(rec) {
+			rd.rec = rec
+			return Value{}, errLocked, nil
 		}
-		if _, at, err = splitKey(w.it.Key()); err != nil {
-			return Value{}, err
+		if at, ok, err = w.step(); err != nil {
+			return Value{}, nil, err
+		}
+		if in := rec.intentOf(rd.o.txnID()); in != nil {
+			if v, ok, err := rd.own(in, at); ok || err != nil {
+				return v, nil, err
+			}
+			own = in.Txn.WriteTS
 		}
 	}
-	return decodeValue(w.it.Key(), w.it.Value(), at)
+	if ok {
+		at, ok, err = w.descend(at, rd.limit)
+	}
+	for ok && rd.ts.Less(at) {
+		if at != own {
+			if stopped, err := rd.newer(at); stopped != nil || err != nil {
+				return Value{}, stopped, err
+			}
+		}
+		at, ok, err = w.step()
+	}
+	if ok && at == own {
+		at, ok, err = w.step()
+	}
+	if !ok || err != nil {
+		return Value{}, nil, err
+	}
+	v, err = w.value(at)
+	return v, nil, err
 }
 
-// asOfReverse is asOf from the oldest version of the key; it leaves the iterator at
-// some version of the key, or before all of them.
-func (w *walk) asOfReverse(ts hlc.Timestamp) (Value, error) {
-	at, err := w.enter()
+// stops reports that others' locks at a key stop the read. An intent within the
+// uncertainty interval does: it may be committed already, by a record elsewhere.
+func (rd *reader) stops(rec *Record) bool {
+	id := rd.o.txnID()
+	if in := rec.Intent; in != nil && in.Txn.ID != id {
+		return in.Txn.WriteTS.LessEq(rd.limit) || rd.o.Lock != kv.LockNone
+	}
+	for _, h := range rec.Locks {
+		if h.Txn.ID != id && rd.o.Lock.Conflicts(h.Strength) {
+			return true
+		}
+	}
+	return false
+}
+
+// own is what the transaction sees of its own intent, whose version at is the one at
+// which the walk stands. ok is false if that is nothing.
+func (rd *reader) own(in *Intent, at hlc.Timestamp) (v Value, ok bool, err error) {
+	t := rd.o.Txn
+	switch {
+	case at != in.Txn.WriteTS:
+		return Value{}, false, &CorruptionError{rd.w.k, fmt.Sprintf("an intent at %v, where the newest version is at %v", in.Txn.WriteTS, at)}
+	case in.Txn.Epoch > t.Epoch:
+		return Value{}, false, &StaleEpochError{unescape(rd.w.key).Clone(), t.Epoch, in.Txn.Epoch}
+	case in.Txn.Epoch < t.Epoch:
+		return Value{}, false, nil
+	}
+	prov, err := rd.w.value(at)
 	if err != nil {
-		return Value{}, err
+		return Value{}, false, err
 	}
-	// The best so far. Keys and values stay valid when the iterator moves.
-	var key, val []byte
-	var best hlc.Timestamp
-	for n := 0; at.LessEq(ts); n++ {
-		key, val, best = w.it.Key(), w.it.Value(), at
-		if n > maxSteps {
-			break // this is where seek went
-		}
-		if n == maxSteps {
-			w.seek(ts)
-		} else {
-			w.it.Prev()
-		}
-		if !w.here() {
-			break
-		}
-		if _, at, err = splitKey(w.it.Key()); err != nil {
-			return Value{}, err
-		}
-	}
-	if err := w.it.Err(); err != nil || key == nil {
-		return Value{}, err
-	}
-	return decodeValue(key, val, best)
+	v, ok = in.at(t.Sequence, t.IgnoredSeqs, prov)
+	return v, ok, nil
 }
 
-func (w *walk) seek(ts hlc.Timestamp) {
-	w.buf = append(append(w.buf[:0], w.key...), 0, endMark)
-	w.buf = appendVersion(w.buf, ts)
-	w.it.SeekGE(w.buf)
-}
-
-// here reports whether the iterator stands at a version of w.key.
-func (w *walk) here() bool {
-	if !w.it.Valid() {
-		return false
+// newer judges a committed version at, above the timestamp of the read.
+func (rd *reader) newer(at hlc.Timestamp) (stopped, err error) {
+	if rd.o.FailOnMoreRecent {
+		return &WriteTooOldError{unescape(rd.w.key).Clone(), rd.ts, at}, nil
 	}
-	k := w.it.Key()
-	n := len(w.key)
-	return len(k) >= n+2 && bytes.Equal(k[:n], w.key) && k[n] == 0 && k[n+1] == endMark
-}
-
-// nextKey goes to the newest version of the next key.
-func (w *walk) nextKey() bool {
-	for n := 0; w.here(); n++ {
-		if n < maxSteps {
-			w.it.Next()
-			continue
-		}
-		w.buf = append(append(w.buf[:0], w.key...), 0, afterEnd)
-		w.it.SeekGE(w.buf)
+	v, err := rd.w.value(at)
+	if err != nil || !rd.o.Uncertainty.holds(at, v.Local) {
+		return nil, err
 	}
-	return w.it.Valid()
-}
-
-// prevKey goes to the oldest version of the previous key.
-func (w *walk) prevKey() bool {
-	for n := 0; w.here(); n++ {
-		if n < maxSteps {
-			w.it.Prev()
-			continue
-		}
-		w.buf = append(append(w.buf[:0], w.key...), 0, endMark)
-		w.it.SeekLT(w.buf)
-	}
-	return w.it.Valid()
+	return &UncertaintyError{unescape(rd.w.key).Clone(), rd.ts, at, v.Local}, nil
 }
 
 // String shows a version for people.

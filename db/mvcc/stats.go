@@ -13,7 +13,8 @@ import (
 )
 
 // Stats counts what a span holds. Writers keep it as differences, which Add sums
-// up; ComputeStats counts anew, and must agree.
+// up; ComputeStats counts anew, and must agree. Provisional values count as versions,
+// and are the newest ones of their keys.
 type Stats struct {
 	Live      int64 // keys whose newest version is a value
 	LiveBytes int64 // engine bytes of those newest versions
@@ -21,7 +22,21 @@ type Stats struct {
 	KeyBytes  int64 // of their engine keys, without timestamps, once a key
 	Versions  int64 // versions, tombstones among them
 	ValBytes  int64 // of engine values, and 12 for each version's timestamp
+
+	Intents     int64 // keys with an intent
+	IntentBytes int64 // the part of ValBytes that is provisional
+	Locks       int64 // locks without value
+	RecordBytes int64 // engine bytes, keys and values, of the records of keys
 }
+
+// fields lists the counters, of which the first numPlain are those of keys that
+// transactions have nothing to do with.
+func (s *Stats) fields() [10]*int64 {
+	return [10]*int64{&s.Live, &s.LiveBytes, &s.Keys, &s.KeyBytes, &s.Versions, &s.ValBytes,
+		&s.Intents, &s.IntentBytes, &s.Locks, &s.RecordBytes}
+}
+
+const numPlain = 6
 
 // Add adds d.
 func (s *Stats) Add(d Stats) {
@@ -31,29 +46,58 @@ func (s *Stats) Add(d Stats) {
 	s.KeyBytes += d.KeyBytes
 	s.Versions += d.Versions
 	s.ValBytes += d.ValBytes
+	s.Intents += d.Intents
+	s.IntentBytes += d.IntentBytes
+	s.Locks += d.Locks
+	s.RecordBytes += d.RecordBytes
 }
 
 // Sub takes d away.
 func (s *Stats) Sub(d Stats) {
-	s.Add(Stats{-d.Live, -d.LiveBytes, -d.Keys, -d.KeyBytes, -d.Versions, -d.ValBytes})
+	s.Add(Stats{-d.Live, -d.LiveBytes, -d.Keys, -d.KeyBytes, -d.Versions, -d.ValBytes,
+		-d.Intents, -d.IntentBytes, -d.Locks, -d.RecordBytes})
 }
 
 // Total is all engine bytes: what decides whether a range is split.
-func (s Stats) Total() int64 { return s.KeyBytes + s.ValBytes }
+func (s Stats) Total() int64 { return s.KeyBytes + s.ValBytes + s.RecordBytes }
 
-// version accounts for version v of key becoming (sign 1) or ceasing to be (-1) the
-// newest one; added says that it is new altogether.
-func (s *Stats) version(key []byte, v Value, sign int64, added bool) {
-	size := int64(valueSize(v) + versionLen)
+// live accounts for v becoming (sign 1) or ceasing to be (-1) the newest version of a
+// key whose bare engine key has bareLen bytes.
+func (s *Stats) live(bareLen int, v Value, sign int64) {
 	if v.Exists {
 		s.Live += sign
-		s.LiveBytes += sign * (int64(len(key)-versionLen) + size)
-	}
-	if added {
-		s.Versions++
-		s.ValBytes += size
+		s.LiveBytes += sign * int64(bareLen+versionSize(v))
 	}
 }
+
+// key accounts for a key having a newest version v, unless v is none.
+func (s *Stats) key(bareLen int, v Value, sign int64) {
+	if !v.Timestamp.IsEmpty() {
+		s.Keys += sign
+		s.KeyBytes += sign * int64(bareLen)
+	}
+}
+
+// committed accounts for one version.
+func (s *Stats) committed(v Value, sign int64) {
+	s.Versions += sign
+	s.ValBytes += sign * int64(versionSize(v))
+}
+
+// provisional accounts for one version that is an intent's.
+func (s *Stats) provisional(v Value, sign int64) {
+	s.committed(v, sign)
+	s.Intents += sign
+	s.IntentBytes += sign * int64(versionSize(v))
+}
+
+// record accounts for a record of size bytes.
+func (s *Stats) record(bareLen int, r *Record, size int, sign int64) {
+	s.Locks += sign * int64(len(r.Locks))
+	s.RecordBytes += sign * int64(bareLen+size)
+}
+
+func versionSize(v Value) int { return valueSize(v) + versionLen }
 
 // valueSize is the length of the engine value of v.
 func valueSize(v Value) int {
@@ -70,11 +114,21 @@ func ComputeStats(r storage.Reader, span keys.Span) (Stats, error) {
 	lo, hi := EncodeSpan(span)
 	it := r.NewIter(lo, hi)
 	defer it.Close()
-	var last []byte
+	var last []byte // escaped key of the version before
+	var intent *Intent
 	for ok := it.First(); ok; ok = it.Next() {
 		escaped, ts, err := splitKey(it.Key())
 		if err != nil {
 			return Stats{}, err
+		}
+		if ts.IsEmpty() {
+			rec, err := DecodeRecord(it.Key(), it.Value())
+			if err != nil {
+				return Stats{}, err
+			}
+			s.record(len(it.Key()), rec, len(it.Value()), 1)
+			intent = rec.Intent
+			continue
 		}
 		v, err := decodeValue(it.Key(), it.Value(), ts)
 		if err != nil {
@@ -82,13 +136,16 @@ func ComputeStats(r storage.Reader, span keys.Span) (Stats, error) {
 		}
 		if last == nil || !bytes.Equal(escaped, last) {
 			last = escaped
-			s.Keys++
-			s.KeyBytes += int64(len(it.Key()) - versionLen)
-			s.version(it.Key(), v, 1, true)
-		} else {
-			s.Versions++
-			s.ValBytes += int64(len(it.Value()) + versionLen)
+			bareLen := len(it.Key()) - versionLen
+			s.key(bareLen, v, 1)
+			s.live(bareLen, v, 1)
 		}
+		if intent != nil && intent.Txn.WriteTS == ts {
+			s.provisional(v, 1)
+		} else {
+			s.committed(v, 1)
+		}
+		intent = nil
 	}
 	return s, it.Err()
 }
@@ -120,18 +177,46 @@ func ChecksumEngine(r storage.Reader, lo, hi []byte) (uint64, error) {
 // Size is the length of Encode's output.
 func (s Stats) Size() int { return len(s.Encode(nil)) }
 
+// extended, in place of Live, says that Live and then all fields follow. Most
+// statistics are of commands that no transaction has to do with: they do without.
+const extended = -64 // takes one byte
+
 // Encode appends the statistics.
 func (s Stats) Encode(b []byte) []byte {
-	for _, n := range []int64{s.Live, s.LiveBytes, s.Keys, s.KeyBytes, s.Versions, s.ValBytes} {
-		b = codec.AppendVarint(b, n)
+	all, n := s.fields(), numPlain
+	if s.isExtended() {
+		n = len(all)
+		b = codec.AppendVarint(b, extended)
+	}
+	for _, f := range all[:n] {
+		b = codec.AppendVarint(b, *f)
 	}
 	return b
 }
 
+func (s *Stats) isExtended() bool {
+	return s.Live == extended || s.Intents != 0 || s.IntentBytes != 0 || s.Locks != 0 || s.RecordBytes != 0
+}
+
 // DecodeStats reads what Stats.Encode wrote.
 func DecodeStats(r *codec.Reader) Stats {
-	return Stats{Live: r.Varint(), LiveBytes: r.Varint(), Keys: r.Varint(), KeyBytes: r.Varint(),
-		Versions: r.Varint(), ValBytes: r.Varint()}
+	var s Stats
+	all := s.fields()
+	*all[0] = r.Varint()
+	n := numPlain
+	long := s.Live == extended
+	if long {
+		n = len(all)
+		*all[0] = r.Varint()
+	}
+	for _, f := range all[1:n] {
+		*f = r.Varint()
+	}
+	if long != s.isExtended() {
+		r.Fail(codec.ErrNotCanonical)
+		return Stats{}
+	}
+	return s
 }
 
 // VersionTime is the timestamp of an engine key, zero if it is no version: for
