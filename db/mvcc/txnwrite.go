@@ -85,6 +85,7 @@ func (w *Writer) replay(k keys.Key, st *standing, in *Intent, f change) (prior V
 		return refuse("it was executed, and now fails: %v", err)
 	}
 	if v.Exists != wrote.Exists || !bytes.Equal(v.Bytes, wrote.Bytes) {
+		v.Timestamp = wrote.Timestamp
 		return refuse("it was executed and left %v, and now wants to leave %v", wrote, v)
 	}
 	w.Written = w.Written.Forward(in.Txn.WriteTS)
