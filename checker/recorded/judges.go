@@ -17,10 +17,8 @@ func search(o Options) checker.Options {
 // judgeRegisters sweeps along timestamps where the history has some, and searches
 // where it has none.
 func judgeRegisters(h *history.History, o Options) []checker.Verdict {
-	for i := range h.Ops {
-		if !h.Ops[i].TS.IsZero() {
-			return checker.Registers(h, search(o)).Verdicts
-		}
+	if timed(h) {
+		return checker.Registers(h, search(o)).Verdicts
 	}
 	return judgeKV(h, o)
 }
