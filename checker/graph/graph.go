@@ -65,6 +65,9 @@ func (k Kind) String() string {
 	return fmt.Sprintf("kind(%d)", uint8(k))
 }
 
+// MarshalText implements encoding.TextMarshaler: a report names kinds.
+func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
 // Edge says why one transaction comes before another. Transactions are named by
 // the ids of their operations.
 type Edge struct {
@@ -177,7 +180,7 @@ func (a *analysis) result(g *csr, c *condensed) Result {
 	}
 	sort.Strings(order)
 	for _, name := range order {
-		v.Counts = append(v.Counts, checker.Count{Name: name, N: int64(names[name])})
+		v.Counts = append(v.Counts, checker.Count{Name: name, N: int64(max(names[name], a.times[name]))})
 	}
 	v.Report(fs)
 	v.Details = append(v.Details, warnings...)

@@ -68,7 +68,7 @@ type analysis struct {
 	aux   int
 
 	found     []Anomaly
-	omitted   map[string]int // findings beyond what is kept, by name
+	times     map[string]int // how often each name was found, told or not
 	infos     int64
 	undecided string
 	byID      map[int]int
@@ -77,7 +77,7 @@ type analysis struct {
 }
 
 func newAnalysis(h *history.History, o *Options, check string) *analysis {
-	a := &analysis{h: h, o: o, check: check, n: len(h.Ops), omitted: map[string]int{}}
+	a := &analysis{h: h, o: o, check: check, n: len(h.Ops), times: map[string]int{}}
 	a.in = make([]bool, a.n)
 	a.first = make([]int32, a.n+1)
 	var actions, reads int
@@ -283,7 +283,7 @@ const keep = 64
 
 // finding notes something wrong that needs no cycle.
 func (a *analysis) finding(name string, key int32, text string, txns ...int32) {
-	if a.omitted[name]++; a.omitted[name] > keep {
+	if a.times[name]++; a.times[name] > keep {
 		return
 	}
 	x := Anomaly{Name: name, Key: a.keys[key], Text: fmt.Sprintf("%s at key %s: %s", name, a.keys[key], text)}
