@@ -404,7 +404,7 @@ func drawVersions(r *rand.Rand, h *history.History) []checker.Version {
 // Drawn histories of four transactions of up to three actions, most of them nearly
 // right: the results of a serial execution with a read or two replaced.
 func TestDrawnHistoriesOfFour(t *testing.T) {
-	n := 20_000
+	n := 10_000
 	if testing.Short() {
 		n = 3_000
 	}
@@ -468,4 +468,66 @@ func drawSerial(r *rand.Rand, shapes [][]history.Action, writes history.F) *hist
 		}
 	}
 	return h
+}
+
+// Every outcome, interval and division into sessions of the smallest histories:
+// two transactions of up to two actions, three of one.
+func TestEveryOutcomeAndTime(t *testing.T) {
+	spans := [][2]int64{{0, 9}, {0, 3}, {4, 6}, {7, 9}}
+	n, bad := 0, 0
+	vary := func(h *history.History, spans [][2]int64) {
+		k := len(h.Ops)
+		choices := 5 * len(spans)
+		total := 1
+		for range k {
+			total *= choices
+		}
+		for code := range total {
+			x := &history.History{Ops: append([]history.Op{}, h.Ops...)}
+			rest, legal := code, true
+			for i := range x.Ops {
+				op := &x.Ops[i]
+				c := rest % choices
+				rest /= choices
+				op.Call, op.Return = spans[c/5][0], spans[c/5][1]
+				writes := false
+				for _, a := range op.Actions {
+					writes = writes || a.F.Writes()
+				}
+				switch c % 5 {
+				case 1:
+					op.Outcome, op.Return = history.Info, history.Never
+				case 2:
+					op.Outcome = history.Fail
+				case 3:
+					op.Stale = true
+					legal = legal && !writes
+				case 4:
+					op.Client = "c"
+				}
+			}
+			if legal {
+				n++
+				if compare(t, x, graph.Options{}, graph.ListAppend, true) {
+					bad++
+				}
+			}
+		}
+	}
+	two, one := shapesOf(2, history.Append, "x", "y"), shapesOf(1, history.Append, "x", "y")
+	for i := range two {
+		for j := i; j < len(two); j++ {
+			histories([][]history.Action{two[i], two[j]}, func(h *history.History) { vary(h, spans[1:3]) })
+		}
+	}
+	if !testing.Short() {
+		for i := range one {
+			for j := i; j < len(one); j++ {
+				for k := j; k < len(one); k++ {
+					histories([][]history.Action{one[i], one[j], one[k]}, func(h *history.History) { vary(h, spans) })
+				}
+			}
+		}
+	}
+	t.Logf("%d histories, %d of them wrong", n, bad)
 }

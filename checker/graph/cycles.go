@@ -7,6 +7,7 @@ import "slices"
 const (
 	maxExplained = 32         // components whose cycles are searched
 	maxVisits    = 20_000_000 // edges looked at for one kind of cycle in one component
+	shortVisits  = 2_000      // edges looked at from one beginning, at first
 )
 
 // hop is one edge of a cycle between transactions.
@@ -102,30 +103,42 @@ func (a *analysis) explainCycles(g *csr, c *condensed) {
 	}
 }
 
-// shortest is the shortest cycle of a shape, nil when there is none (or none was
-// found within the bound).
+// shortest is a shortest cycle of a shape, nil when there is none (or none was
+// found within the bound). Most cycles are short: so every edge has a small search
+// first, and only when none finds anything do they search as far as it takes.
 func (hu *hunter) shortest(sh shape) []hop {
 	var best []hop
 	left := maxVisits
-	for _, u := range hu.members {
-		for _, e := range hu.g.of(u) {
-			if Kind(e&kindMask) != sh.must || hu.of[e>>kindBits] != hu.of[u] {
-				continue
-			}
-			if c := hu.close(u, e, sh, &left); c != nil && (best == nil || len(c) < len(best)) {
-				best = c
-			}
-			if len(best) == 2 || left <= 0 {
-				return best
+	for _, most := range [2]int{shortVisits, maxVisits} {
+		cut := false
+		for _, u := range hu.members {
+			for _, e := range hu.g.of(u) {
+				if Kind(e&kindMask) != sh.must || hu.of[e>>kindBits] != hu.of[u] {
+					continue
+				}
+				budget := min(most, left)
+				before := budget
+				c := hu.close(u, e, sh, &budget)
+				left -= before - budget
+				cut = cut || budget <= 0
+				if c != nil && (best == nil || len(c) < len(best)) {
+					best = c
+				}
+				if len(best) == 2 || left <= 0 {
+					return best
+				}
 			}
 		}
+		if best != nil || !cut {
+			return best
+		}
 	}
-	return best
+	return nil
 }
 
 // close finds the shortest way back from the end of an edge to its beginning,
-// breadth first.
-func (hu *hunter) close(u uint32, first uint32, sh shape, left *int) []hop {
+// breadth first, while the budget lasts; a nil budget lasts for ever.
+func (hu *hunter) close(u uint32, first uint32, sh shape, budget *int) []hop {
 	hu.now++
 	state := func(v uint32, k Kind, before uint32) uint32 {
 		// Through an auxiliary node an edge goes on, and stays what it is.
@@ -141,8 +154,10 @@ func (hu *hunter) close(u uint32, first uint32, sh shape, left *int) []hop {
 	for i := 0; i < len(hu.queue); i++ {
 		s := hu.queue[i]
 		for _, e := range hu.g.of(s >> 1) {
-			if left != nil {
-				*left--
+			if budget != nil {
+				if *budget--; *budget <= 0 {
+					return nil
+				}
 			}
 			w, k := e>>kindBits, Kind(e&kindMask)
 			if hu.of[w] != hu.of[u] || sh.allowed&(1<<k) == 0 || sh.apart && s&1 == 1 && k == RW {
