@@ -45,6 +45,7 @@ type run struct {
 	setUp    bool                        // the first client has touched every part of the key space
 	sessions map[string]*cluster.Session // the latest of each client; looked up only
 	stopped  bool                        // clients stop after their present operation
+	ended    bool                        // and so do those of the final reads
 	finals   []*final
 	settled  bool // replicas were alike at the end
 	cut      bool // stopped by Options.Until
@@ -175,7 +176,7 @@ func (x *run) compareLater() {
 // client is the life of one incarnation of a client.
 func (x *run) client(t env.Task, s *cluster.Session) {
 	x.sessions[s.Name()] = s
-	c := x.workloadClient(s, "workload")
+	c := x.workloadClient(s, "workload", &x.stopped)
 	if !x.setUp && s.Name() == x.Topology.Clients[0].Name {
 		// The others do not wait for it: a cluster that boots has clients too, and faults
 		// do not wait for anybody.
@@ -187,11 +188,11 @@ func (x *run) client(t env.Task, s *cluster.Session) {
 	x.workload.Run(t, c)
 }
 
-func (x *run) workloadClient(s *cluster.Session, stream string) *workloads.Client {
+func (x *run) workloadClient(s *cluster.Session, stream string, done *bool) *workloads.Client {
 	return &workloads.Client{
 		KV: s, Recorder: x.recorder, Rand: s.Env().Rand(stream),
 		Now:  func() int64 { return int64(x.sim.Now()) },
-		Done: func() bool { return x.stopped },
+		Done: func() bool { return *done },
 	}
 }
 
@@ -210,7 +211,6 @@ func (x *run) finish() {
 	x.stopped = true
 	limit := x.sim.Now().Add(x.Settle)
 	x.runWhile(x.sim.Now().Add(clientsEnd), func() bool { return x.recorder.Open() > 0 })
-	x.stopped = false
 	region := ""
 	for _, p := range x.Topology.Clients {
 		s := x.sessions[p.Name]
@@ -222,12 +222,12 @@ func (x *run) finish() {
 		x.finals = append(x.finals, f)
 		s.Env().Go("final", func(t env.Task) {
 			t.SetDeadline(s.Env().Mono() + x.Settle)
-			f.Final = x.workload.Final(t, x.workloadClient(s, "final"))
+			f.Final = x.workload.Final(t, x.workloadClient(s, "final", &x.ended))
 			f.done = true
 		})
 	}
 	x.runWhile(limit, func() bool { return !x.finalsDone() })
-	x.stopped = true
+	x.ended = true
 	if x.watch != nil {
 		x.runWhile(limit.Add(x.Settle), func() bool { return !x.watch.CaughtUp() })
 		x.settled = x.watch.CaughtUp()
