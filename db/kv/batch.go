@@ -102,6 +102,98 @@ func (ba *BatchRequest) Writes() bool {
 	return false
 }
 
+// EndTxn is the request that ends the transaction, and where it stands: last, if the
+// batch is sound. Nil: there is none.
+func (ba *BatchRequest) EndTxn() *EndTxnRequest {
+	if n := len(ba.Requests); n > 0 {
+		et, _ := ba.Requests[n-1].(*EndTxnRequest)
+		return et
+	}
+	return nil
+}
+
+// Locks reports that some request of a transaction's batch locks something.
+func (ba *BatchRequest) Locks() bool {
+	for _, r := range ba.Requests {
+		if LockOf(r).Lock != LockNone {
+			return true
+		}
+	}
+	return false
+}
+
+// Repeatable reports that the batch has the same effect when it is sent twice: it
+// reads, or its requests are such, or they are those of a transaction, whose writes
+// are told apart by their sequences. A commit is not: what becomes of a second one
+// does not tell what became of the first.
+func (ba *BatchRequest) Repeatable() bool {
+	for _, r := range ba.Requests {
+		switch et, end := r.(*EndTxnRequest); {
+		case end && !et.Commit:
+		case r.Method().Repeatable():
+		case ba.Txn != nil && r.Method().Intents():
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// IsCompleteTxn reports that the batch holds a whole attempt of its transaction: a
+// commit, and every write from the first on. Such a batch may be executed in one
+// phase.
+func (ba *BatchRequest) IsCompleteTxn() bool {
+	et := ba.EndTxn()
+	if ba.Txn == nil || et == nil || !et.Commit || et.Prevent1PC || len(et.InFlight) > 0 {
+		return false
+	}
+	next := int32(1)
+	for _, r := range ba.Requests {
+		if r.Method().Intents() {
+			if r.Seq() != next {
+				return false
+			}
+			next++
+		}
+	}
+	return next > 1 && et.Sequence == next
+}
+
+// WithoutProven is the batch without those writes in flight of its EndTxn that
+// execute, or are looked for, in the same batch: they take effect together with it,
+// or it fails. If none is left the commit is explicit. The batch itself is returned
+// if there are none such.
+func (ba *BatchRequest) WithoutProven() *BatchRequest {
+	et := ba.EndTxn()
+	if et == nil || len(et.InFlight) == 0 || len(ba.Requests) == 1 {
+		return ba
+	}
+	proven := make(map[string]int32, len(ba.Requests))
+	for _, r := range ba.Requests {
+		seq := r.Seq()
+		if q, ok := r.(*QueryIntentRequest); ok {
+			seq = q.Txn.Sequence
+		} else if !r.Method().Intents() {
+			continue
+		}
+		k := string(r.Span().Key)
+		proven[k] = max(proven[k], seq)
+	}
+	var left []SequencedWrite
+	for _, w := range et.InFlight {
+		if seq, ok := proven[string(w.Key)]; !ok || seq < w.Sequence {
+			left = append(left, w)
+		}
+	}
+	if len(left) == len(et.InFlight) {
+		return ba
+	}
+	c, end := *ba, *et
+	end.InFlight = left
+	c.Requests = append(append(make([]Request, 0, len(ba.Requests)), ba.Requests[:len(ba.Requests)-1]...), &end)
+	return &c
+}
+
 // Admin reports that the batch is an admin request.
 func (ba *BatchRequest) Admin() bool {
 	return len(ba.Requests) > 0 && ba.Requests[0].Method().Admin()
@@ -170,6 +262,8 @@ func (ba *BatchRequest) Validate() *Error {
 		switch {
 		case r.Method().Admin() && len(ba.Requests) > 1:
 			return bad(i, "%s is not alone in its batch", r.Method())
+		case r.Method() == EndTxn && i != len(ba.Requests)-1:
+			return bad(i, "EndTxn is not the last of its batch")
 		case r.Method().NeedsTxn() && ba.Txn == nil:
 			return bad(i, "%s without a transaction", r.Method())
 		case r.Method().Ranged() && (s.IsPoint() || !s.Valid()):

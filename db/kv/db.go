@@ -15,6 +15,7 @@ type DB struct {
 	nextID *uint64
 	at     hlc.Timestamp // of reads; zero: the present
 	page   int64
+	txns   TxnStarter // nil: no transactions
 }
 
 // DefaultPage is the number of rows that scans ask for at a time.
@@ -111,13 +112,18 @@ func (db *DB) ReverseScan(t env.Task, start, end keys.Key, limit int64) ([]KeyVa
 }
 
 func (db *DB) scan(t env.Task, r Request, limit int64) ([]KeyValue, error) {
+	return scanPages(r, limit, db.page, func(h Header, r Request) (*BatchResponse, error) { return db.Batch(t, h, r) })
+}
+
+// scanPages reads at most limit rows (0: all), in batches of at most page rows.
+func scanPages(r Request, limit, page int64, batch func(Header, Request) (*BatchResponse, error)) ([]KeyValue, error) {
 	var rows []KeyValue
 	for {
-		page := db.page
+		n := page
 		if limit > 0 {
-			page = min(page, limit-int64(len(rows)))
+			n = min(n, limit-int64(len(rows)))
 		}
-		br, err := db.Batch(t, Header{MaxKeys: page}, r)
+		br, err := batch(Header{MaxKeys: n}, r)
 		if err != nil {
 			return nil, err
 		}

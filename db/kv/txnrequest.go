@@ -74,7 +74,9 @@ type (
 
 	// QueryIntentRequest asks whether the intent of Txn at Key exists, at its epoch,
 	// at its Sequence or above, and with a timestamp at or below its WriteTS. If it
-	// does not, it never will: the request counts as a read at WriteTS by nobody.
+	// does not, it never will: the request counts as a read at WriteTS by nobody. To the
+	// transaction itself an intent that was moved above WriteTS counts as found, and
+	// the answer moves the transaction up as well.
 	QueryIntentRequest struct {
 		RequestHeader
 		Key            keys.Key

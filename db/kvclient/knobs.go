@@ -18,11 +18,30 @@ var (
 		Doc: "longest pause between rounds, ns"}
 	knobPrefetch = &env.Knob{Name: "kvclient.prefetch", Default: 8, Min: 1, Max: 1000,
 		Doc: "range descriptors that are read at a time"}
+
+	knobTxnHeartbeat = &env.Knob{Name: "txn.heartbeat", Default: int64(time.Second), Min: int64(100 * time.Millisecond), Max: int64(time.Minute),
+		Doc: "time between a coordinator's heartbeats, ns"}
+	knobTxnPipelining = &env.Knob{Name: "txn.pipelining", Default: 1, Min: 0, Max: 1,
+		Doc: "whether writes are acknowledged before they are replicated"}
+	knobTxnParallel = &env.Knob{Name: "txn.parallel_commit", Default: 1, Min: 0, Max: 1,
+		Doc: "whether a commit is made in parallel with writes in flight; 0: two phases"}
+	knobTxnInFlight = &env.Knob{Name: "txn.in_flight_bytes", Default: 256 << 10, Min: 0, Max: 64 << 20,
+		Doc: "bytes of keys of writes that are tracked as in flight"}
+	knobTxnLockSpans = &env.Knob{Name: "txn.lock_span_bytes", Default: 256 << 10, Min: 8, Max: 64 << 20,
+		Doc: "bytes of spans of locks until they are condensed"}
+	knobTxnRefreshSpans = &env.Knob{Name: "txn.refresh_span_bytes", Default: 256 << 10, Min: 8, Max: 64 << 20,
+		Doc: "bytes of spans of reads until they are condensed"}
+	knobTxnCleanup = &env.Knob{Name: "txn.cleanup_timeout", Default: int64(time.Minute), Min: int64(time.Second), Max: int64(10 * time.Minute),
+		Doc: "time for a rollback, or an explicit commit, that nobody waits for, ns"}
+	knobTxnCommitWait = &env.Knob{Name: "txn.commit_wait", Default: 0, Min: 0, Max: 1,
+		Doc: "whether all transactions wait until every clock has passed their timestamp (strict serializability)"}
 )
 
 // Knobs lists the tunables of the room.
 func Knobs() []*env.Knob {
-	return []*env.Knob{knobTimeout, knobReadAttempt, knobBackoffMin, knobBackoffMax, knobPrefetch}
+	return []*env.Knob{knobTimeout, knobReadAttempt, knobBackoffMin, knobBackoffMax, knobPrefetch,
+		knobTxnHeartbeat, knobTxnPipelining, knobTxnParallel, knobTxnInFlight, knobTxnLockSpans, knobTxnRefreshSpans,
+		knobTxnCleanup, knobTxnCommitWait}
 }
 
 // Rare points of the room.
@@ -35,12 +54,28 @@ const (
 	ProbeReadRetried env.Probe = "kvclient: read tried again, outcome unknown"
 	ProbeCoalesced   env.Probe = "kvclient: waited for another's lookup"
 	ProbeGatewayLost env.Probe = "kvclient: client moves to another gateway"
+
+	ProbeDivided          env.Probe = "kvclient: batch of a transaction divided among ranges"
+	ProbeTxnResent        env.Probe = "kvclient: batch of a transaction sent again, outcome unknown"
+	ProbeTxnAbortNoticed  env.Probe = "txn: heartbeat finds transaction aborted"
+	ProbeTxnWriteLost     env.Probe = "txn: write in flight did not come to be"
+	ProbeTxnStagedTooLow  env.Probe = "txn: staged below a write"
+	ProbeTxnStaged        env.Probe = "txn: implicitly committed, not yet explicitly"
+	ProbeTxnRefreshed     env.Probe = "txn: refreshed"
+	ProbeTxnRefreshFailed env.Probe = "txn: refresh failed"
+	ProbeTxnCondensed     env.Probe = "txn: read spans condensed"
+	ProbeTxnRestarted     env.Probe = "txn: next epoch"
+	ProbeTxnAborted       env.Probe = "txn: begins anew under another ID"
+	ProbeTxnAmbiguous     env.Probe = "txn: outcome of a commit unknown"
+	ProbeTxnCommitWait    env.Probe = "txn: waits for its commit timestamp to pass"
 )
 
 // Probes lists the rare points of the room.
 func Probes() []env.Probe {
 	return []env.Probe{ProbeAmbiguous, ProbeRedirected, ProbeStale, ProbeExhausted, ProbeCrossed,
-		ProbeReadRetried, ProbeCoalesced, ProbeGatewayLost}
+		ProbeReadRetried, ProbeCoalesced, ProbeGatewayLost, ProbeDivided, ProbeTxnResent, ProbeTxnAbortNoticed,
+		ProbeTxnWriteLost, ProbeTxnStagedTooLow, ProbeTxnStaged, ProbeTxnRefreshed, ProbeTxnRefreshFailed,
+		ProbeTxnCondensed, ProbeTxnRestarted, ProbeTxnAborted, ProbeTxnAmbiguous, ProbeTxnCommitWait}
 }
 
 // backoff is a pause that doubles.
@@ -94,4 +129,19 @@ func deadlineOf(p env.Process, t env.Task, left time.Duration) time.Duration {
 		at = min(at, own)
 	}
 	return at
+}
+
+// txnSettings are the knobs of transactions in force.
+type txnSettings struct {
+	heartbeat, cleanup                         time.Duration
+	pipelining, parallel, commitWait           bool
+	inFlightBytes, lockSpanBytes, refreshBytes int
+}
+
+func readTxnSettings(p env.Process) txnSettings {
+	return txnSettings{
+		heartbeat: env.Duration(p, knobTxnHeartbeat), cleanup: env.Duration(p, knobTxnCleanup),
+		pipelining: p.Knob(knobTxnPipelining) != 0, parallel: p.Knob(knobTxnParallel) != 0, commitWait: p.Knob(knobTxnCommitWait) != 0,
+		inFlightBytes: int(p.Knob(knobTxnInFlight)), lockSpanBytes: int(p.Knob(knobTxnLockSpans)), refreshBytes: int(p.Knob(knobTxnRefreshSpans)),
+	}
 }

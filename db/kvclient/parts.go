@@ -9,8 +9,9 @@ import (
 	"simulacrum/sim/env"
 )
 
-// parts is a batch that only reads and crosses ranges, on its way: request after
-// request, and each scan range after range.
+// parts is a batch that crosses ranges and must be executed in order, because it has
+// limits or because it reads without a transaction, on its way: request after
+// request, and each span range after range.
 type parts struct {
 	r        *Router
 	t        env.Task
@@ -21,10 +22,24 @@ type parts struct {
 	full                bool  // a limit is reached
 	stamps              int   // different timestamps at which parts executed
 	stamp               hlc.Timestamp
+	txn                 *kv.Txn // what is known of it by now
+}
+
+// limited reports that limits hold for the batch.
+func limited(ba *kv.BatchRequest) bool {
+	if ba.MaxKeys == 0 && ba.MaxBytes == 0 {
+		return false
+	}
+	for _, r := range ba.Requests {
+		if r.Method().Limited() {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *Router) sendParts(t env.Task, ba *kv.BatchRequest, deadline time.Duration) *kv.BatchResponse {
-	p := &parts{r: r, t: t, ba: ba, deadline: deadline, keysLeft: ba.MaxKeys, bytesLeft: ba.MaxBytes}
+	p := &parts{r: r, t: t, ba: ba, deadline: deadline, keysLeft: ba.MaxKeys, bytesLeft: ba.MaxBytes, txn: ba.Txn}
 	all := &kv.BatchResponse{Responses: make([]kv.Response, len(ba.Requests))}
 	for i, request := range ba.Requests {
 		var err *kv.Error
@@ -36,13 +51,22 @@ func (r *Router) sendParts(t env.Task, ba *kv.BatchRequest, deadline time.Durati
 		if err != nil {
 			at := *err
 			at.Index = int32(i)
-			return kv.ErrorResponse(&at)
+			return &kv.BatchResponse{Err: &at, Txn: p.news()}
 		}
 	}
 	if p.stamps == 1 {
 		all.Timestamp = p.stamp
 	}
+	all.Txn = p.news()
 	return all
+}
+
+// news is what the parts said of the transaction.
+func (p *parts) news() *kv.Txn {
+	if p.txn == p.ba.Txn {
+		return nil
+	}
+	return p.txn
 }
 
 // part sends one request to one range. below says how to find the range. crosses
@@ -50,7 +74,9 @@ func (r *Router) sendParts(t env.Task, ba *kv.BatchRequest, deadline time.Durati
 func (p *parts) part(request kv.Request, below bool) (_ kv.Response, crosses bool, _ *kv.Error) {
 	ba := &kv.BatchRequest{Header: p.ba.Header, Requests: []kv.Request{request}}
 	ba.MaxKeys, ba.MaxBytes = 0, 0
-	if request.Method().Ranged() {
+	// Parts that move up each by itself would not be one snapshot.
+	ba.CanForwardReadTS, ba.Txn = false, p.txn
+	if request.Method().Limited() {
 		ba.MaxKeys, ba.MaxBytes = p.keysLeft, p.bytesLeft
 	}
 	o := p.r.newOp(p.t, ba, p.deadline)
@@ -58,6 +84,11 @@ func (p *parts) part(request kv.Request, below bool) (_ kv.Response, crosses boo
 	br, crosses := o.send()
 	if crosses {
 		return nil, true, nil
+	}
+	if br.Txn != nil && p.txn != nil {
+		txn := *p.txn
+		txn.Update(br.Txn)
+		p.txn = &txn
 	}
 	if br.Err != nil {
 		return nil, false, br.Err
@@ -82,8 +113,8 @@ func (p *parts) point(request kv.Request) (kv.Response, *kv.Error) {
 func (p *parts) scan(request kv.Request) (kv.Response, *kv.Error) {
 	reverse := request.Method() == kv.ReverseScan
 	rest := request.Span()
-	var rows []kv.KeyValue
-	for rest.Key.Less(rest.EndKey) && !p.full {
+	var all kv.Response
+	for rest.Key.Less(rest.EndKey) && (!p.full || !request.Method().Limited()) {
 		o := p.r.newOp(p.t, &kv.BatchRequest{Header: p.ba.Header, Requests: []kv.Request{kv.WithSpan(request, rest)}}, p.deadline)
 		o.below = reverse
 		e, _, err := o.lookup()
@@ -102,9 +133,9 @@ func (p *parts) scan(request kv.Request) (kv.Response, *kv.Error) {
 		if crosses {
 			continue // the range was split meanwhile: look again
 		}
-		more, resume := kv.ScanResult(response)
-		rows = append(rows, more...)
-		p.count(more)
+		p.count(response)
+		all = joined(all, response)
+		resume := kv.ResumeOf(response)
 		switch {
 		case !resume.IsPoint() && reverse:
 			rest.EndKey, p.full = resume.EndKey, true
@@ -119,23 +150,87 @@ func (p *parts) scan(request kv.Request) (kv.Response, *kv.Error) {
 	if !rest.Key.Less(rest.EndKey) {
 		rest = keys.Span{}
 	}
-	if reverse {
-		return &kv.ReverseScanResponse{Rows: rows, Resume: rest}, nil
-	}
-	return &kv.ScanResponse{Rows: rows, Resume: rest}, nil
+	return withResume(request, all, rest), nil
 }
 
-// count takes rows off the limits. A limit of 0 would mean none, so that full says
-// when one is used up.
-func (p *parts) count(rows []kv.KeyValue) {
+// joined is the response to a request that was divided, of those to two parts of it
+// that follow each other in its direction. a may be nil.
+func joined(a, b kv.Response) kv.Response {
+	switch b := b.(type) {
+	case *kv.ScanResponse:
+		if a, ok := a.(*kv.ScanResponse); ok {
+			return &kv.ScanResponse{Rows: append(a.Rows[:len(a.Rows):len(a.Rows)], b.Rows...)}
+		}
+	case *kv.ReverseScanResponse:
+		if a, ok := a.(*kv.ReverseScanResponse); ok {
+			return &kv.ReverseScanResponse{Rows: append(a.Rows[:len(a.Rows):len(a.Rows)], b.Rows...)}
+		}
+	case *kv.DeleteRangeResponse:
+		if a, ok := a.(*kv.DeleteRangeResponse); ok {
+			return &kv.DeleteRangeResponse{Count: a.Count + b.Count}
+		}
+	case *kv.ResolveIntentRangeResponse:
+		if a, ok := a.(*kv.ResolveIntentRangeResponse); ok {
+			return &kv.ResolveIntentRangeResponse{Count: a.Count + b.Count}
+		}
+	}
+	return b
+}
+
+// withResume is the response to request, of which rest is left; all is nil if none of
+// it was done.
+func withResume(request kv.Request, all kv.Response, rest keys.Span) kv.Response {
+	switch request.Method() {
+	case kv.Scan:
+		c := &kv.ScanResponse{Resume: rest}
+		if r, ok := all.(*kv.ScanResponse); ok {
+			c.Rows = r.Rows
+		}
+		return c
+	case kv.ReverseScan:
+		c := &kv.ReverseScanResponse{Resume: rest}
+		if r, ok := all.(*kv.ReverseScanResponse); ok {
+			c.Rows = r.Rows
+		}
+		return c
+	case kv.DeleteRange:
+		c := &kv.DeleteRangeResponse{Resume: rest}
+		if r, ok := all.(*kv.DeleteRangeResponse); ok {
+			c.Count = r.Count
+		}
+		return c
+	case kv.ResolveIntentRange:
+		c := &kv.ResolveIntentRangeResponse{Resume: rest}
+		if r, ok := all.(*kv.ResolveIntentRangeResponse); ok {
+			c.Count = r.Count
+		}
+		return c
+	}
+	return all
+}
+
+// count takes what was done off the limits. A limit of 0 would mean none, so that
+// full says when one is used up.
+func (p *parts) count(r kv.Response) {
+	var done, size int64
+	switch r := r.(type) {
+	case *kv.DeleteRangeResponse:
+		done = r.Count
+	case *kv.ResolveIntentRangeResponse:
+		done = r.Count
+	case *kv.ScanResponse, *kv.ReverseScanResponse:
+		rows, _ := kv.ScanResult(r)
+		done = int64(len(rows))
+		for i := range rows {
+			size += int64(len(rows[i].Key) + len(rows[i].Value))
+		}
+	}
 	if p.ba.MaxKeys > 0 {
-		p.keysLeft -= int64(len(rows))
+		p.keysLeft -= done
 		p.full = p.full || p.keysLeft <= 0
 	}
 	if p.ba.MaxBytes > 0 {
-		for i := range rows {
-			p.bytesLeft -= int64(len(rows[i].Key) + len(rows[i].Value))
-		}
+		p.bytesLeft -= size
 		p.full = p.full || p.bytesLeft <= 0
 	}
 }

@@ -47,10 +47,12 @@ type op struct {
 	ba       *kv.BatchRequest
 	span     keys.Span
 	below    bool          // look the range up by the keys below span.EndKey
-	safe     bool          // only reads: may be sent again whatever became of it
+	safe     bool          // may be sent again whatever became of it
+	sticky   bool          // may be sent again, but doubt about its outcome stays
 	deadline time.Duration // by Mono
 	backoff  backoff
 	last     *kv.Error // why it was refused last
+	doubt    *kv.Error // sticky: an attempt had an unknown outcome
 	asked    [8]uint8  // of each replica, how often in this round; room for most ranges
 }
 
@@ -59,7 +61,16 @@ type op struct {
 const enough = 2
 
 func (r *Router) newOp(t env.Task, ba *kv.BatchRequest, deadline time.Duration) *op {
-	return &op{r: r, t: t, ba: ba, span: ba.Span(), safe: ba.ReadsOnly(), deadline: deadline, backoff: r.set.backoff(r.rand)}
+	o := &op{r: r, t: t, ba: ba, span: ba.Span(), deadline: deadline, backoff: r.set.backoff(r.rand)}
+	if ba.Txn == nil {
+		o.safe = ba.Repeatable()
+	} else {
+		// What a transaction sends may be executed twice without harm, commits too. But
+		// what a second commit meets says nothing of what became of the first.
+		o.safe = ba.Repeatable()
+		o.sticky = !o.safe
+	}
+	return o
 }
 
 // Send implements kv.Sender.
@@ -68,20 +79,52 @@ func (r *Router) Send(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
 		return kv.ErrorResponse(err)
 	}
 	o := r.newOp(t, ba, r.set.deadline(r.p, t, ba.Deadline))
+	if ba.Txn != nil {
+		if stagesWithProofs(ba) {
+			// The proofs wait for replication, and the record need not wait for them.
+			r.p.Probe(ProbeDivided)
+			return r.sendDivided(t, ba, o.deadline, true)
+		}
+		o.ba = ba.WithoutProven()
+	}
 	br, crosses := o.send()
 	switch {
 	case !crosses:
 		return br
-	case !o.safe:
+	case ba.Txn == nil && !o.safe:
 		return kv.ErrorResponse(kv.Errorf(kv.BatchCrossesRanges, "%s", o.span))
+	case ba.Txn == nil && ba.ReadsOnly(), limited(ba):
+		r.p.Probe(ProbeCrossed)
+		return o.settle(r.sendParts(t, ba, o.deadline))
 	}
-	r.p.Probe(ProbeCrossed)
-	return r.sendParts(t, ba, o.deadline)
+	r.p.Probe(ProbeDivided)
+	return o.settle(r.sendDivided(t, ba, o.deadline, o.sticky))
+}
+
+// settle keeps doubt: once an attempt to commit had an unknown outcome, no error of a
+// later one is the outcome of the batch. A success is.
+func (o *op) settle(br *kv.BatchResponse) *kv.BatchResponse {
+	if o.doubt == nil || br.Err == nil || br.Err.Ambiguous() {
+		return br
+	}
+	o.r.p.Probe(ProbeAmbiguous)
+	e := kv.AmbiguousError(o.doubt, "an earlier attempt may have committed; then: %s", br.Err)
+	e.Index = -1
+	return &kv.BatchResponse{Err: e, Txn: br.Txn}
 }
 
 // send delivers the batch to the range that holds its span. crosses says that there
-// is no such range; then nothing was sent.
+// is no such range; then nothing was sent, or, of a batch that is sticky, there is
+// doubt.
 func (o *op) send() (br *kv.BatchResponse, crosses bool) {
+	br, crosses = o.deliver()
+	if !crosses {
+		br = o.settle(br)
+	}
+	return br, crosses
+}
+
+func (o *op) deliver() (br *kv.BatchResponse, crosses bool) {
 	r := o.r
 	looked := false // the present entry comes from a lookup made for this batch
 	for {
@@ -94,7 +137,7 @@ func (o *op) send() (br *kv.BatchResponse, crosses bool) {
 		}
 		looked = looked || fresh
 		if !e.desc.ContainsSpan(o.span) {
-			if o.safe || looked {
+			if o.safe || o.sticky || looked {
 				return nil, true
 			}
 			// The ranges may have merged since: do not refuse by hearsay.
@@ -191,7 +234,7 @@ func (o *op) sendToReplicas(e *entry) (br *kv.BatchResponse, again bool) {
 func (o *op) attempt(e *entry, target kv.ReplicaDescriptor) (*kv.BatchResponse, error) {
 	r := o.r
 	left := o.deadline - r.p.Mono()
-	if o.safe {
+	if o.safe && o.ba.Txn == nil && o.ba.ReadsOnly() {
 		left = min(left, r.set.readAttempt)
 	}
 	ba := *o.ba
@@ -209,7 +252,7 @@ func (o *op) attempt(e *entry, target kv.ReplicaDescriptor) (*kv.BatchResponse, 
 	if err == nil && br.Err != nil && br.Err.Ambiguous() {
 		// The replica itself does not know. For a batch that does not only read, that
 		// is the result; the response says why.
-		if !o.safe {
+		if !o.safe && !o.sticky {
 			return br, nil
 		}
 		return nil, br.Err
@@ -223,7 +266,15 @@ func (o *op) unknown(err error) bool {
 	if !rpc.MaybeSent(err) {
 		return false
 	}
-	if o.safe {
+	switch {
+	case o.sticky:
+		o.r.p.Probe(ProbeTxnResent)
+		o.doubt = kv.Errorf(kv.NodeUnavailable, "%v", err)
+		return false
+	case o.safe && o.ba.Txn != nil:
+		o.r.p.Probe(ProbeTxnResent)
+		return false
+	case o.safe:
 		o.r.p.Probe(ProbeReadRetried)
 		return false
 	}
