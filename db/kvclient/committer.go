@@ -36,6 +36,13 @@ func (l *committer) Send(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
 		et = ba.EndTxn()
 	}
 	br := l.next.Send(t, ba)
+	if br.Err != nil && br.Err.Kind == kv.IntentMissing && len(et.InFlight) > 0 {
+		br = l.missing(t, ba, br)
+	}
+	if br.Err != nil && br.Err.Kind == kv.TransactionStatus && et.Commit {
+		// The record is final, and not by this coordinator's doing as far as it knows.
+		br = &kv.BatchResponse{Err: kv.AmbiguousError(br.Err, "the transaction may be committed already"), Txn: br.Txn}
+	}
 	if br.Err != nil || !et.Commit {
 		return unstaged(br)
 	}
@@ -61,14 +68,74 @@ func (l *committer) Send(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
 	return &committed
 }
 
+// missing finds out why a proof failed beside a record that was being staged. Either
+// the write was lost; then it can never come to be, and the transaction was not
+// committed. Or somebody found the record staged with all its writes, committed the
+// transaction and removed its intents before the proof arrived. The record tells.
+func (l *committer) missing(t env.Task, ba *kv.BatchRequest, br *kv.BatchResponse) *kv.BatchResponse {
+	ask := &kv.BatchRequest{
+		Header:   kv.Header{Gateway: ba.Gateway, ID: ba.ID},
+		Requests: []kv.Request{&kv.QueryTxnRequest{Key: ba.Txn.Key, Txn: ba.Txn.TxnMeta}},
+	}
+	answer := l.next.Send(t, ask)
+	staged := br.Txn != nil && br.Txn.Status == kv.Staging
+	unknown := func(why string) *kv.BatchResponse {
+		return &kv.BatchResponse{Err: kv.AmbiguousError(br.Err, "%s", why), Txn: br.Txn}
+	}
+	if answer.Err != nil {
+		return unknown("the record of a commit cannot be read: " + answer.Err.Error())
+	}
+	found := answer.Responses[0].(*kv.QueryTxnResponse)
+	switch {
+	case found.Exists && found.Txn.Status == kv.Committed:
+		l.c.s.p.Probe(ProbeTxnRecovered)
+		txn := *ba.Txn
+		txn.Update(&found.Txn)
+		return committedBy(ba, &txn)
+	case found.Exists && found.Txn.Status == kv.Aborted:
+		txn := *ba.Txn
+		txn.Status = kv.Aborted
+		return &kv.BatchResponse{Err: kv.AbortedError(kv.AbortRecordFound, "while it was being committed"), Txn: &txn}
+	case !found.Exists && staged:
+		return unknown("the record of a commit is gone")
+	}
+	return br
+}
+
+// committedBy is the answer to a batch whose transaction others have committed. All
+// that may stand beside a record that is staged is answered without content, but for
+// sums and what was deleted: those who ask for these do not get here (see mayStage).
+func committedBy(ba *kv.BatchRequest, txn *kv.Txn) *kv.BatchResponse {
+	br := &kv.BatchResponse{Txn: txn, Timestamp: txn.WriteTS, Responses: make([]kv.Response, len(ba.Requests))}
+	for i, r := range ba.Requests {
+		switch r.Method() {
+		case kv.Put:
+			br.Responses[i] = &kv.PutResponse{}
+		case kv.ConditionalPut:
+			br.Responses[i] = &kv.ConditionalPutResponse{}
+		case kv.InitPut:
+			br.Responses[i] = &kv.InitPutResponse{}
+		case kv.QueryIntent:
+			br.Responses[i] = &kv.QueryIntentResponse{Found: true}
+		case kv.EndTxn:
+			br.Responses[i] = &kv.EndTxnResponse{}
+		}
+	}
+	return br
+}
+
 // mayStage reports that the batch may go together with a record that is staged: all
-// else in it are point writes, and proofs of such.
+// else in it are point writes, and proofs of such. Those of writes whose answers are
+// known beforehand, so that they can be given even if it is others who find that the
+// transaction is committed.
 func (l *committer) mayStage(ba *kv.BatchRequest) bool {
 	if !l.c.s.set.parallel {
 		return false
 	}
 	for _, r := range ba.Requests[:len(ba.Requests)-1] {
-		if r.Method() != kv.QueryIntent && (!r.Method().Intents() || r.Method().Ranged()) {
+		switch r.Method() {
+		case kv.QueryIntent, kv.Put, kv.ConditionalPut, kv.InitPut:
+		default:
 			return false
 		}
 	}

@@ -151,11 +151,6 @@ func (r *Router) groups(t env.Task, ba *kv.BatchRequest, deadline time.Duration,
 			}
 		}
 	}
-	for _, g := range all {
-		if g.ba.Txn != nil {
-			g.ba = g.ba.WithoutProven()
-		}
-	}
 	return all, nil
 }
 
@@ -185,6 +180,10 @@ func (g *group) send(t env.Task) *kv.BatchResponse {
 	o.sticky = g.commit
 	if g.commit {
 		o.safe = false
+	}
+	if g.ba.Txn != nil {
+		// Only as far as it stays in one range: divided further, the group is g.ba.
+		o.ba = g.ba.WithoutProven()
 	}
 	br, crosses := o.send()
 	if !crosses {

@@ -27,9 +27,9 @@ var (
 		Doc: "whether a commit is made in parallel with writes in flight; 0: two phases"}
 	knobTxnInFlight = &env.Knob{Name: "txn.in_flight_bytes", Default: 256 << 10, Min: 0, Max: 64 << 20,
 		Doc: "bytes of keys of writes that are tracked as in flight"}
-	knobTxnLockSpans = &env.Knob{Name: "txn.lock_span_bytes", Default: 256 << 10, Min: 8, Max: 64 << 20,
+	knobTxnLockSpans = &env.Knob{Name: "txn.lock_span_bytes", Default: 256 << 10, Min: 1, Max: 64 << 20,
 		Doc: "bytes of spans of locks until they are condensed"}
-	knobTxnRefreshSpans = &env.Knob{Name: "txn.refresh_span_bytes", Default: 256 << 10, Min: 8, Max: 64 << 20,
+	knobTxnRefreshSpans = &env.Knob{Name: "txn.refresh_span_bytes", Default: 256 << 10, Min: 1, Max: 64 << 20,
 		Doc: "bytes of spans of reads until they are condensed"}
 	knobTxnCleanup = &env.Knob{Name: "txn.cleanup_timeout", Default: int64(time.Minute), Min: int64(time.Second), Max: int64(10 * time.Minute),
 		Doc: "time for a rollback, or an explicit commit, that nobody waits for, ns"}
@@ -61,6 +61,7 @@ const (
 	ProbeTxnWriteLost     env.Probe = "txn: write in flight did not come to be"
 	ProbeTxnStagedTooLow  env.Probe = "txn: staged below a write"
 	ProbeTxnStaged        env.Probe = "txn: implicitly committed, not yet explicitly"
+	ProbeTxnRecovered     env.Probe = "txn: others have committed it"
 	ProbeTxnRefreshed     env.Probe = "txn: refreshed"
 	ProbeTxnRefreshFailed env.Probe = "txn: refresh failed"
 	ProbeTxnCondensed     env.Probe = "txn: read spans condensed"
@@ -74,7 +75,7 @@ const (
 func Probes() []env.Probe {
 	return []env.Probe{ProbeAmbiguous, ProbeRedirected, ProbeStale, ProbeExhausted, ProbeCrossed,
 		ProbeReadRetried, ProbeCoalesced, ProbeGatewayLost, ProbeDivided, ProbeTxnResent, ProbeTxnAbortNoticed,
-		ProbeTxnWriteLost, ProbeTxnStagedTooLow, ProbeTxnStaged, ProbeTxnRefreshed, ProbeTxnRefreshFailed,
+		ProbeTxnWriteLost, ProbeTxnStagedTooLow, ProbeTxnStaged, ProbeTxnRecovered, ProbeTxnRefreshed, ProbeTxnRefreshFailed,
 		ProbeTxnCondensed, ProbeTxnRestarted, ProbeTxnAborted, ProbeTxnAmbiguous, ProbeTxnCommitWait}
 }
 

@@ -101,16 +101,23 @@ func (r *Router) Send(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
 	return o.settle(r.sendDivided(t, ba, o.deadline, o.sticky))
 }
 
-// settle keeps doubt: once an attempt to commit had an unknown outcome, no error of a
-// later one is the outcome of the batch. A success is.
+// settle keeps doubt: once an attempt of a commit, or of a part of one, had an unknown
+// outcome, no error of a later attempt is the outcome of the batch. A success is,
+// unless writes were moved up: the first attempt may have committed the transaction,
+// with the help of others, and the second one was then moved above its own values.
 func (o *op) settle(br *kv.BatchResponse) *kv.BatchResponse {
-	if o.doubt == nil || br.Err == nil || br.Err.Ambiguous() {
+	if o.doubt == nil || br.Err != nil && br.Err.Ambiguous() {
+		return br
+	}
+	why := "success above the first attempt's timestamp"
+	switch {
+	case br.Err != nil:
+		why = br.Err.Error()
+	case br.Txn == nil || br.Txn.Status == kv.Committed || br.Txn.WriteTS.LessEq(o.ba.Txn.WriteTS):
 		return br
 	}
 	o.r.p.Probe(ProbeAmbiguous)
-	e := kv.AmbiguousError(o.doubt, "an earlier attempt may have committed; then: %s", br.Err)
-	e.Index = -1
-	return &kv.BatchResponse{Err: e, Txn: br.Txn}
+	return &kv.BatchResponse{Err: kv.AmbiguousError(o.doubt, "an earlier attempt may have committed; then: %s", why), Txn: br.Txn}
 }
 
 // send delivers the batch to the range that holds its span. crosses says that there
