@@ -100,3 +100,48 @@ func cpuTime() int64 {
 	}
 	return u.Utime.Nano() + u.Stime.Nano()
 }
+// Registers: a million transactions of three actions, without and with the order
+// of versions from the store.
+func BenchmarkRegisters1M(b *testing.B) {
+	r := rand.New(rand.NewPCG(7, 8))
+	const n, clients, keys = 1_000_000, 30, 2000
+	h := &history.History{Ops: make([]history.Op, n)}
+	var versions []checker.Version
+	now := make([]int64, keys)
+	names := make([]string, keys)
+	for k := range names {
+		names[k] = fmt.Sprintf("key-%d", k)
+	}
+	for i := range h.Ops {
+		at := int64(i) * 10
+		op := &h.Ops[i]
+		*op = history.Op{ID: i, Client: names[i%clients], Gateway: "n1", Call: at - clients*2, Return: at + r.Int64N(clients*7), Outcome: history.OK, TS: history.Timestamp{Wall: at + 1}, Actions: make([]history.Action, 3)}
+		for j := range op.Actions {
+			k := r.IntN(keys)
+			a := &op.Actions[j]
+			*a = history.Action{F: history.Read, Key: names[k], Result: history.Int(now[k])}
+			if now[k] == 0 {
+				a.Result = history.NoKey()
+			}
+			if r.IntN(2) == 0 && (j == 0 || op.Actions[j-1].Key != a.Key) && (j < 2 || op.Actions[0].Key != a.Key) {
+				now[k] = int64(4*i + j + 1)
+				*a = history.Action{F: history.Write, Key: names[k], Arg: history.Int(now[k])}
+				versions = append(versions, checker.Version{Key: names[k], TS: op.TS, Value: a.Arg})
+			}
+		}
+	}
+	for _, c := range []struct {
+		name string
+		o    graph.Options
+	}{{"values", graph.Options{}}, {"versions", graph.Options{Versions: versions}}} {
+		b.Run(c.name, func(b *testing.B) {
+			cpu := cpuTime()
+			for i := 0; i < b.N; i++ {
+				if r := graph.Registers(h, c.o); r.Verdict.Valid != checker.OK {
+					b.Fatal(r.Verdict)
+				}
+			}
+			b.ReportMetric(float64(cpuTime()-cpu)/float64(b.N)/1e6, "cpu-ms/op")
+		})
+	}
+}
