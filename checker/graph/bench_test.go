@@ -100,6 +100,7 @@ func cpuTime() int64 {
 	}
 	return u.Utime.Nano() + u.Stime.Nano()
 }
+
 // Registers: a million transactions of three actions, without and with the order
 // of versions from the store.
 func BenchmarkRegisters1M(b *testing.B) {

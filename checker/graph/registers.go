@@ -2,6 +2,7 @@ package graph
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 
 	"simulacrum/checker"
@@ -116,33 +117,26 @@ func (a *analysis) readInt(t int32, s step, deleted bool) {
 // orderRegisters takes the order of versions from the store.
 func (a *analysis) orderRegisters() {
 	v, w := &a.order, &a.writes
-	type stored struct {
-		key   int32
-		index int32
-	}
-	var all []stored
-	for i := range a.o.Versions {
-		if k, ok := a.names.Find(a.o.Versions[i].Key); ok {
-			all = append(all, stored{k, int32(i)})
+	stored := newGroups(len(a.keys)) // indexes into the versions
+	for pass := 0; pass < 2; pass++ {
+		for i := range a.o.Versions {
+			if k, ok := a.names.Find(a.o.Versions[i].Key); ok {
+				stored.add(k, int32(i))
+			}
 		}
+		stored.nextPass()
 	}
-	version := func(s stored) *checker.Version { return &a.o.Versions[s.index] }
-	sort.SliceStable(all, func(i, j int) bool {
-		if all[i].key != all[j].key {
-			return all[i].key < all[j].key
-		}
-		return version(all[i]).TS.Compare(version(all[j]).TS) < 0
-	})
 	v.shown = make([]int32, len(a.keys))
 	v.firstFailed = make([]int32, len(a.keys))
 	v.at = make([]int32, len(a.keys)+1)
-	next := 0
 	for k := range a.keys {
 		v.shown[k] = -1
-		for ; next < len(all) && all[next].key == int32(k); next++ {
-			s := version(all[next])
-			if next > 0 && all[next-1].key == int32(k) {
-				if before := version(all[next-1]); before.TS == s.TS && before.Value.Equal(s.Value) {
+		life := stored.of(int32(k))
+		slices.SortStableFunc(life, func(x, y int32) int { return a.o.Versions[x].TS.Compare(a.o.Versions[y].TS) })
+		for i := range life {
+			s := &a.o.Versions[life[i]]
+			if i > 0 {
+				if before := &a.o.Versions[life[i-1]]; before.TS == s.TS && before.Value.Equal(s.Value) {
 					continue // another replica
 				}
 			}

@@ -49,7 +49,14 @@ func (t *Table) ID(name string) int32 {
 
 // Find is the number of a name, if it has one.
 func (t *Table) Find(name string) (int32, bool) {
+	e := &t.recent[slot(name)]
+	if e.id > 0 && e.name == name {
+		return e.id - 1, true
+	}
 	id, ok := t.ids[name]
+	if ok {
+		*e = entry{name, id + 1}
+	}
 	return id, ok
 }
 
