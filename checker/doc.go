@@ -27,5 +27,7 @@
 // happened or not, at any time after their call), clients that died, failed
 // conditions that observed a value, batches (atomic on each of their keys), scans
 // (a read of each key of the universe), reads of the past. Anomalies that span
-// keys are not seen here; they belong to the checks of transactions.
+// keys are not seen here; they belong to the checks of transactions: the rooms
+// graph (dependencies and cycles), txn (replay in timestamp order, banks, long forks
+// and the like) and verify (which confirms what graph says).
 package checker
