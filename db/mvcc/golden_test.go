@@ -117,6 +117,9 @@ func (s *script) txn(command, name string) *kv.Txn {
 	if txn != nil && s.has("seq") {
 		txn.Sequence = s.num("seq")
 	}
+	if txn != nil && s.has("late") { // the request was sent before anything was rolled back
+		txn.IgnoredSeqs = nil
+	}
 	if txn != nil && s.has("epoch") {
 		txn.Epoch = s.num("epoch")
 	}

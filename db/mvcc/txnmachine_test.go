@@ -197,6 +197,9 @@ func (m *machine) txnWrite() {
 func (m *machine) execute(n int, op operation) outcome {
 	t := m.txns[n].Clone()
 	t.Sequence, t.Epoch = op.seq, op.epoch
+	if op.late {
+		t.IgnoredSeqs = nil
+	}
 	local := m.local()
 	w := &Writer{Local: local, Txn: t}
 	got := outcomeOf(m.commit(w, func(w *Writer) error { return do(w, &op, t.ReadTS) }))
@@ -222,6 +225,7 @@ func (m *machine) replay() {
 	if m.any(4, "other") == 0 {
 		op.value = []byte("other")
 	}
+	op.late = m.any(3, "late") == 0
 	m.execute(m.by[i], op)
 }
 

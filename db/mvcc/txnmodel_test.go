@@ -155,6 +155,7 @@ type operation struct {
 	by       int64
 	seq      int32 // of a transaction's write
 	epoch    int32
+	late     bool // sent before its transaction rolled anything back
 }
 
 func (op *operation) reads() bool { return op.kind != "put" }
