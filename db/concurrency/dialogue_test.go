@@ -29,7 +29,7 @@ import (
 //	stage T1 / push T1 to=N                the record changes
 //	rollback T1 from=SEQ to=SEQ            in the lock table alone
 //	dead T1                                its coordinator sends no heartbeats
-//	met K T1 [ts=N] [stale]                somebody met T1's intent, which is on disk
+//	met K T1 [ts=N] [epoch=N]              T1's intent is on disk, where others will meet it
 //	lease                                  another lease applies in both ranges
 //	cut / heal                             between ranges
 //	run D
@@ -181,6 +181,7 @@ func (d *dialogue) do(f []string) string {
 			txn.Key = keys.Key(f[1])
 		}
 		txn.WriteTS = txn.WriteTS.Forward(second(a.int("ts", 0)))
+		txn.Epoch = int32(a.int("epoch", 0))
 		w.of(keys.Key(f[1])).intents[f[1]] = txn.TxnMeta
 	case "lease":
 		for _, r := range w.ranges {

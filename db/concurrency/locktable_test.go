@@ -253,6 +253,44 @@ func TestAcquireWhatIsLocked(t *testing.T) {
 	lt.AcquireLock(letter(1), kv.TxnMeta{ID: txnID(2)}, kv.LockExclusive, kv.Unreplicated)
 }
 
+// A lock that was taken twice stays when only the second time is rolled back.
+func TestEarlierAcquisitionStays(t *testing.T) {
+	var lt LockTable
+	m := kv.TxnMeta{ID: txnID(1), Sequence: 1}
+	lt.AcquireLock(letter(1), m, kv.LockExclusive, kv.Unreplicated)
+	m.Sequence = 5
+	lt.AcquireLock(letter(1), m, kv.LockExclusive, kv.Unreplicated)
+	up := kv.LockUpdate{Span: keys.Span{Key: letter(1)}, Txn: m, IgnoredSeqs: []kv.SeqRange{{Start: 3, End: 7}}}
+	if lt.UpdateLocks(&up); lt.Len() != 1 {
+		t.Error("released")
+	}
+	up.IgnoredSeqs[0].Start = 1
+	if lt.UpdateLocks(&up); lt.Len() != 0 {
+		t.Errorf("not released\n%s", &lt)
+	}
+}
+
+// What evaluation met is believed, whatever was thought of the intent's timestamp: else
+// the reader that met it would go round without an end. A replicated lock that nobody
+// has to do with is not listed when it is taken.
+func TestMetIntentIsBelieved(t *testing.T) {
+	var lt LockTable
+	m := kv.TxnMeta{ID: txnID(1), WriteTS: at(15)}
+	if lt.AcquireLock(letter(1), m, kv.LockIntent, kv.Replicated); lt.Len() != 0 {
+		t.Error("a lock is listed that nobody has met")
+	}
+	met := []kv.Lock{{Key: letter(1), Txn: m, Strength: kv.LockIntent, Durability: kv.Replicated}}
+	lt.AddDiscovered(met)
+	g := &LockGuard{req: &Request{ReadTS: at(10), Locks: []LockSpan{{keys.Span{Key: letter(1)}, kv.LockNone}}}}
+	if lt.Scan(g) {
+		t.Error("waits for an intent above what it reads")
+	}
+	met[0].Txn.WriteTS = at(8)
+	if lt.AddDiscovered(met); !lt.Scan(g) {
+		t.Errorf("does not wait\n%s", &lt)
+	}
+}
+
 // When ranges split, locks go with their keys, and those who wait go round.
 func TestMoveLocks(t *testing.T) {
 	var left, right LockTable

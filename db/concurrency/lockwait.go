@@ -18,7 +18,6 @@ type lockWait struct {
 	key  time.Duration // Mono, when the request came to wait at the key
 	who  time.Duration // Mono, when it came to wait for at.Txn
 	sent bool          // a push was sent since
-	gave bool          // at.Txn has yielded; its request is still to notice that
 }
 
 // forever is longer than any run.
@@ -78,7 +77,7 @@ func (w *lockWait) follow(cur Wait, now time.Duration) {
 		w.key = now
 	}
 	if newKey || cur.Txn.ID != w.at.Txn.ID || cur.Kind != w.at.Kind {
-		w.who, w.sent, w.gave = now, false, false
+		w.who, w.sent = now, false
 		if cur.Kind == WaitHolder {
 			w.s.cfg.Env.Probe(probeLockWait)
 		} else {
@@ -91,10 +90,10 @@ func (w *lockWait) follow(cur Wait, now time.Duration) {
 // pushIn is when to push: at once, if there is nothing to wait for; the first in line
 // after the liveness delay, since the holder may be gone and nobody else finds out;
 // the others after the delay for deadlocks. Requests without a transaction, and so
-// without a record, cannot be pushed, and those that have yielded need not be.
+// without a record, cannot be pushed.
 func (w *lockWait) pushIn(cur *Wait, now time.Duration) time.Duration {
 	tun := w.s.cfg.Tunables
-	if len(cur.Txn.Key) == 0 || w.gave {
+	if len(cur.Txn.Key) == 0 {
 		return forever
 	}
 	d := tun.DeadlockDelay
@@ -120,7 +119,7 @@ func (w *lockWait) request(cur *Wait) *kv.PushTxnRequest {
 
 // touch finds out whether who stands in the way is alive, and if so fails.
 func (w *lockWait) touch(cur *Wait, why string) *kv.Error {
-	if len(cur.Txn.Key) == 0 || w.gave {
+	if len(cur.Txn.Key) == 0 {
 		return lockConflict(cur, why)
 	}
 	req := w.request(cur)
@@ -162,8 +161,7 @@ func (w *lockWait) push(cur *Wait, req *kv.PushTxnRequest, policy kv.WaitPolicy,
 	w.s.cfg.Env.Probe(probePushed)
 	switch {
 	case cur.Kind == WaitReservation:
-		w.gave = pushee.Status.Finalized() // its request will find out, and leave
-		return nil
+		return nil // its request will find out, and leave
 	case cur.Durable:
 		return w.s.resolve(w.t, []kv.LockUpdate{up})
 	}

@@ -213,6 +213,22 @@ func TestRecordMarkers(t *testing.T) {
 	}
 }
 
+// What counts as read in the range to the right does so after a merge, over there and
+// at the records of that side, and not on this side.
+func TestMergedLowWater(t *testing.T) {
+	left, right := NewTimestampCache(1<<10, 2, at(5)), NewTimestampCache(1<<10, 2, at(9))
+	span := keys.Span{Key: letter(5), EndKey: letter(11)}
+	left.Merge(span, right.Summary(span, 1<<10))
+	for _, x := range []struct {
+		key  keys.Key
+		want int
+	}{{letter(1), 5}, {letter(7), 9}, {keys.TxnRecordKey(letter(1), txnID(1)), 5}, {keys.TxnRecordKey(letter(7), txnID(1)), 9}} {
+		if got := left.Max(keys.Span{Key: x.key}); got.TS != at(x.want) {
+			t.Errorf("%s: %s, must be %s", x.key, got, at(x.want))
+		}
+	}
+}
+
 // A decoder takes whatever bytes.
 func FuzzReadSummary(f *testing.F) {
 	c := NewTimestampCache(1<<10, 2, at(5))

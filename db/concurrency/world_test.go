@@ -156,6 +156,9 @@ func (w *world) ResolveLocks(t env.Task, ups []kv.LockUpdate) *kv.Error {
 		if err := w.travel(t); err != nil {
 			return err
 		}
+		if u.Status == kv.Staging {
+			w.fail("locks of a transaction that is staging are to be resolved as: %s", u)
+		}
 		r := w.of(u.Span.Key)
 		var req Request
 		req.Latches = []Latch{{u.Span, Write}}
