@@ -30,6 +30,7 @@ import (
 //	rollback T1 from=SEQ to=SEQ            in the lock table alone
 //	dead T1                                its coordinator sends no heartbeats
 //	met K T1 [ts=N] [epoch=N]              T1's intent is on disk, where others will meet it
+//	lost K                                 the intent is not there any more, and nobody said so
 //	lease                                  another lease applies in both ranges
 //	cut / heal                             between ranges
 //	run D
@@ -183,6 +184,8 @@ func (d *dialogue) do(f []string) string {
 		txn.WriteTS = txn.WriteTS.Forward(second(a.int("ts", 0)))
 		txn.Epoch = int32(a.int("epoch", 0))
 		w.of(keys.Key(f[1])).intents[f[1]] = txn.TxnMeta
+	case "lost":
+		delete(w.of(keys.Key(f[1])).intents, f[1])
 	case "lease":
 		for _, r := range w.ranges {
 			r.lease++

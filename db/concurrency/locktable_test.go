@@ -337,6 +337,7 @@ func TestJudgePush(t *testing.T) {
 		{"touched alive", kv.PushTouch, kv.MaxPriority, false, record(kv.Pending, 5, 10, 98), PushWaits},
 		{"touched abandoned", kv.PushTouch, 5, false, record(kv.Pending, 5, 10, 94), PushAborts},
 		{"abandoned", kv.PushAbort, 5, false, record(kv.Pending, 5, 10, 94), PushAborts},
+		{"abandoned, read", kv.PushTimestamp, 5, false, record(kv.Pending, 5, 10, 94), PushAborts},
 		{"at the edge of it", kv.PushAbort, 5, false, record(kv.Pending, 5, 10, 95), PushWaits},
 		{"highest pushes", kv.PushAbort, kv.MaxPriority, false, record(kv.Pending, 5, 10, 98), PushAborts},
 		{"highest reads", kv.PushTimestamp, kv.MaxPriority, false, record(kv.Pending, 5, 10, 98), PushMoves},

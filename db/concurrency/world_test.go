@@ -173,8 +173,8 @@ func (w *world) ResolveLocks(t env.Task, ups []kv.LockUpdate) *kv.Error {
 				m.WriteTS = m.WriteTS.Forward(u.Txn.WriteTS)
 				r.intents[string(u.Span.Key)] = m
 			}
+			r.seq.OnLockUpdated(&u) // nothing is said of what was not there
 		}
-		r.seq.OnLockUpdated(&u)
 		r.seq.Finish(tk)
 	}
 	return nil
