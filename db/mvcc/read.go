@@ -238,6 +238,10 @@ func (rd *reader) visit() (v Value, stopped, err error) {
 	if err != nil || rd.ts.IsEmpty() {
 		return Value{}, nil, err
 	}
+	if !at.IsEmpty() && at.LessEq(rd.ts) { // nearly always
+		v, err = w.value(at)
+		return v, nil, err
+	}
 	ok := true
 	var own hlc.Timestamp // version of an own provisional value that is not to be seen
 	if at.IsEmpty() {

@@ -66,14 +66,18 @@ func (w *walk) enter() (at hlc.Timestamp, err error) {
 		return at, err
 	}
 	w.held, w.passed = w.held[:0], true
-	for len(w.held) <= maxSteps {
-		w.held = append(w.held, entry{w.it.Key(), w.it.Value()})
-		w.it.Prev()
-		if !w.here() {
-			if err := w.it.Err(); err != nil {
-				return at, err
+	for n := 0; n <= maxSteps; n++ {
+		if n > 0 {
+			w.held = append(w.held, entry{w.k, w.v})
+		}
+		w.k, w.v = w.it.Key(), w.it.Value()
+		if w.it.Prev(); !w.here() {
+			if n > 0 { // at is that of the oldest
+				_, at, err = splitKey(w.k)
 			}
-			at, _, err = w.step()
+			if e := w.it.Err(); e != nil {
+				err = e
+			}
 			return at, err
 		}
 	}
