@@ -240,6 +240,21 @@ func (ev *toyEval) write(key keys.Key, seq int32, of func(toyValue) (toyValue, *
 	if ev.locked(key) {
 		return nil
 	}
+	if i := k.intent; i != nil && i.txn.Epoch > txn.Epoch {
+		return kv.RetryError(kv.RetrySerializable, "a request of an earlier epoch")
+	} else if i != nil && i.txn.ID == txn.ID && i.txn.Epoch == txn.Epoch && i.last() >= seq {
+		// A replay: nothing moves, since the first answer may have been acted upon.
+		txn.WriteTS = txn.WriteTS.Forward(i.txn.WriteTS)
+		var old toyValue
+		if reads {
+			var err *kv.Error
+			if old, err = ev.read(key, seq-1); err != nil {
+				return err
+			}
+		}
+		_, err := of(old)
+		return err
+	}
 	if newest := k.newest(); txn.ReadTS.Less(newest) && reads {
 		e := kv.Errorf(kv.WriteTooOld, "")
 		e.Detail = &kv.ErrorDetail{ActualTS: newest.Next()}
