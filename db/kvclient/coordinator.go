@@ -39,7 +39,8 @@ type coordinator struct {
 	state txnState
 	err   *kv.Error // why, in txnRetry and txnFailed
 	busy  env.Semaphore
-	sent  bool // the attempt has sent a batch
+	sent  bool     // the attempt has sent a batch
+	clean kv.TxnID // what was cleaned up already
 
 	chain []interceptor // the first is asked first
 	seq   *sequencer
@@ -288,9 +289,10 @@ func (c *coordinator) noticeAbort() {
 // cleanUp has the record and the locks removed, in a task of its own. The transaction
 // is rolled back, whatever others think it is.
 func (c *coordinator) cleanUp() {
-	if !c.txn.IsLocking() || c.txn.Status == kv.Committed {
+	if !c.txn.IsLocking() || c.txn.Status == kv.Committed || c.clean == c.txn.ID {
 		return
 	}
+	c.clean = c.txn.ID
 	txn := c.copyTxn()
 	txn.Sequence = c.seq.last
 	ba := &kv.BatchRequest{

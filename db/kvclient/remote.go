@@ -35,7 +35,7 @@ func (r *Remote) Send(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
 		return kv.ErrorResponse(err)
 	}
 	deadline := r.set.deadline(r.p, t, ba.Deadline)
-	safe := ba.ReadsOnly()
+	safe := ba.Repeatable()
 	pause := r.set.backoff(r.rand)
 	var last *kv.Error
 	timeout := func(err error) *kv.BatchResponse {
@@ -77,7 +77,7 @@ func (r *Remote) Send(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
 }
 
 func (r *Remote) attempt(t env.Task, gateway string, ba *kv.BatchRequest, left time.Duration, safe bool) (*kv.BatchResponse, error) {
-	if safe && len(r.gateways) > 1 {
+	if safe && ba.Txn == nil && len(r.gateways) > 1 {
 		left = min(left, 2*r.set.readAttempt)
 	}
 	sent := *ba
