@@ -30,6 +30,7 @@ import (
 //	rollback T1 from=SEQ to=SEQ            in the lock table alone
 //	dead T1                                its coordinator sends no heartbeats
 //	met K T1 [ts=N] [epoch=N]              T1's intent is on disk, where others will meet it
+//	stale K T1                             T1's intent was met under the lease before
 //	lost K                                 the intent is not there any more, and nobody said so
 //	lease                                  another lease applies in both ranges
 //	cut / heal                             between ranges
@@ -184,6 +185,15 @@ func (d *dialogue) do(f []string) string {
 		txn.WriteTS = txn.WriteTS.Forward(second(a.int("ts", 0)))
 		txn.Epoch = int32(a.int("epoch", 0))
 		w.of(keys.Key(f[1])).intents[f[1]] = txn.TxnMeta
+	case "stale": // as if T1's intent had been met under an earlier lease
+		r := w.of(keys.Key(f[1]))
+		req := Request{Txn: d.txns[f[2]]}
+		w.s.Go("stale", func(t env.Task) {
+			tk, _, _ := r.seq.Sequence(t, nil, &req)
+			r.seq.HandleLockConflict(tk, []kv.Lock{{Key: keys.Key(f[1]), Txn: d.txns[f[2]].TxnMeta, Strength: kv.LockIntent, Durability: kv.Replicated}}, r.lease-1)
+			r.seq.Finish(tk)
+		})
+		d.run(0)
 	case "lost":
 		delete(w.of(keys.Key(f[1])).intents, f[1])
 	case "lease":
