@@ -140,3 +140,15 @@ func TestExpires(t *testing.T) {
 		t.Errorf("%s left, %s", left, p.State())
 	}
 }
+
+// When the lease of the record's range changes, those who wait there go round, also if
+// their locks are in other ranges.
+func TestLeaseChangeAtTheRecord(t *testing.T) {
+	w := newWorld(1, nil)
+	defer w.s.Close()
+	s := w.ranges[0].seq
+	p := s.Waits().Enqueue(push(waitTxn(2, 5), waitTxn(1, 5)), waitTxn(1, 5))
+	if s.OnLeaseChanged(1); p.State() != PushEvaluate {
+		t.Error(p.State())
+	}
+}
