@@ -128,13 +128,14 @@ func (ba *BatchRequest) Locks() bool {
 // does not tell what became of the first.
 func (ba *BatchRequest) Repeatable() bool {
 	for _, r := range ba.Requests {
-		switch et, end := r.(*EndTxnRequest); {
-		case end && !et.Commit:
-		case r.Method().Repeatable():
-		case ba.Txn != nil && r.Method().Intents():
-		default:
-			return false
+		m := r.Method()
+		if m.has(flagRepeat) || ba.Txn != nil && m.has(flagIntent) {
+			continue
 		}
+		if et, ok := r.(*EndTxnRequest); ok && !et.Commit {
+			continue
+		}
+		return false
 	}
 	return true
 }

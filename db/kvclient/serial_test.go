@@ -48,7 +48,7 @@ const counterKey = "h"
 
 func drawSteps(t *rapid.T) []step {
 	key := rapid.SampledFrom([]string{"a", "b", "c", "d", "e", "f", "g"})
-	ops := rapid.SampledFrom([]string{"get", "get", "put", "put", "put", "scan", "cput", "del", "inc", "delrange", "save", "back", "lock", "both"})
+	ops := rapid.SampledFrom([]string{"get", "get", "put", "put", "put", "scan", "cput", "del", "inc", "delrange", "save", "back", "lock", "both", "either"})
 	var steps []step
 	for range rapid.IntRange(0, 6).Draw(t, "steps") {
 		s := step{op: ops.Draw(t, "op"), key: key.Draw(t, "key"), end: key.Draw(t, "end"),
@@ -106,6 +106,19 @@ func (a *attempt) run(t env.Task, tx *kv.TxnHandle, steps []step, fail func(stri
 				return err
 			}
 			a.writes[s.key], a.writes[s.end] = value, value
+		case "either": // a write, and in another range perhaps a condition that fails
+			if s.key == s.end {
+				continue
+			}
+			_, err := tx.Batch(t, kv.Header{}, &kv.PutRequest{Key: k, Value: value}, &kv.ConditionalPutRequest{Key: keys.Key(s.end), Value: value})
+			if e := kv.AsError(err); e != nil && e.Kind == kv.ConditionFailed {
+				saw(s.end, e.Actual.Value)
+			} else if err != nil {
+				return err
+			} else {
+				saw(s.end, nil)
+				a.writes[s.key], a.writes[s.end] = value, value
+			}
 		case "del":
 			if _, err := tx.Del(t, k); err != nil {
 				return err
