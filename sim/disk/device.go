@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"slices"
 	"syscall"
 	"time"
 
@@ -24,6 +25,7 @@ type device struct {
 	latency  *rand.Rand
 	channels int
 	busy     int
+	serving  []*request // in service, in the order in which they began
 	queue    env.Queue[*request]
 	held     []*request // served, but the answer waits for a stall to end
 	free     []*request
@@ -41,6 +43,8 @@ type request struct {
 	task   env.Task // that waits, or nil
 	proc   *sim.Proc
 	serve  func() // the event, made once for each request object
+	event  sim.EventID
+	due    sim.Time // when it is served, at the device's present speed
 }
 
 // prepare takes a request for what is written to n by now.
@@ -87,7 +91,25 @@ func (v *device) pump() {
 			return
 		}
 		v.busy++
-		v.disk.sim.Schedule(v.service(r), "disk sync", r.serve)
+		v.serving = append(v.serving, r)
+		v.schedule(r, v.service(r))
+	}
+}
+
+// schedule has a request served d from now.
+func (v *device) schedule(r *request, d time.Duration) {
+	r.due = v.disk.sim.Now().Add(d)
+	r.event = v.disk.sim.Schedule(d, "disk sync", r.serve)
+}
+
+// speedChanged has what is in service go on num/den times as slowly as before: a
+// sync that began while the disk was slow does not take for ever once it is not.
+func (v *device) speedChanged(num, den int64) {
+	for _, r := range v.serving {
+		left := int64(r.due.Sub(v.disk.sim.Now()))
+		if v.disk.sim.Cancel(r.event) {
+			v.schedule(r, time.Duration(left/den*num+left%den*num/den))
+		}
 	}
 }
 
@@ -97,6 +119,7 @@ func (v *device) finish(r *request) {
 		return // the power went; what is durable was drawn then
 	}
 	v.busy--
+	v.serving = slices.DeleteFunc(v.serving, func(o *request) bool { return o == r })
 	if v.disk.faults.stalled(1) {
 		v.held = append(v.held, r)
 		return
@@ -162,7 +185,7 @@ func (v *device) resume() {
 // powerLoss forgets all that is in line or in service.
 func (v *device) powerLoss() {
 	v.epoch++
-	v.busy, v.queue, v.held = 0, env.Queue[*request]{}, nil
+	v.busy, v.serving, v.queue, v.held = 0, nil, env.Queue[*request]{}, nil
 }
 
 // sync makes n durable as of now, taking the time that it takes.

@@ -42,11 +42,20 @@ func TestStallAndSlow(t *testing.T) {
 	if len(ended) != 2 || slow.Count() != 1 {
 		t.Errorf("slow: %d ended, %d touched", len(ended), slow.Count())
 	}
-	slow.Heal()
-	m.run(2 * time.Second)
+	slow.Heal() // what is in service goes on at the old speed
+	m.run(time.Millisecond)
 	if len(ended) != 3 {
-		t.Errorf("slow: %d ended at last", len(ended))
+		t.Errorf("slow: %d ended once it was over", len(ended))
 	}
+	sync()
+	m.run(10 * time.Microsecond)
+	slow = m.disk.Slow(1000) // and slows down in mid-service
+	m.run(10 * time.Millisecond)
+	if len(ended) != 3 {
+		t.Errorf("slow: %d ended when a sync in service was slowed down", len(ended))
+	}
+	slow.Heal()
+	m.run(time.Millisecond)
 	// A callback cannot wait: the process hangs.
 	stall = m.disk.Stall()
 	ran := false

@@ -140,9 +140,11 @@ func (f *faults) thaw() {
 	f.frozen = nil
 }
 
-// Slow makes syncs that start from now on take factor times as long.
+// Slow makes syncs take factor times as long, what is left of those in service too.
 func (d *Disk) Slow(factor int64) *Effect {
-	return d.faults.add(&d.faults.slow, &Effect{factor: max(1, factor)})
+	factor = max(1, factor)
+	d.device.speedChanged(factor, 1)
+	return d.faults.add(&d.faults.slow, &Effect{factor: factor, onHeal: func() { d.device.speedChanged(1, factor) }})
 }
 
 // Stall makes syncs hang until the fault heals, those in service too. Reads and
