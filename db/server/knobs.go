@@ -1,6 +1,9 @@
 package server
 
 import (
+	"slices"
+	"strings"
+
 	"simulacrum/db/kvclient"
 	"simulacrum/db/replica"
 	"simulacrum/db/rpc"
@@ -17,7 +20,7 @@ func Knobs() []*env.Knob {
 	for _, room := range [][]*env.Knob{storage.Knobs(), rpc.Knobs(), replica.Knobs(), store.Knobs(), kvclient.Knobs()} {
 		all = append(all, room...)
 	}
-	return all
+	return slices.DeleteFunc(all, func(k *env.Knob) bool { return ofTransactions(k.Name) })
 }
 
 // Probes lists the rare points of all rooms of a node.
@@ -26,5 +29,12 @@ func Probes() []env.Probe {
 	for _, room := range [][]env.Probe{storage.Probes(), rpc.Probes(), replica.Probes(), store.Probes(), kvclient.Probes()} {
 		all = append(all, room...)
 	}
-	return all
+	return slices.DeleteFunc(all, func(p env.Probe) bool { return ofTransactions(string(p)) })
+}
+
+// ofTransactions tells what belongs to the coordinator of transactions, which no
+// node runs yet: to draw its knobs, and to wait for its rare points, would be in
+// vain.
+func ofTransactions(name string) bool {
+	return strings.HasPrefix(name, "txn") || strings.HasPrefix(name, "kvclient: batch of a transaction")
 }
