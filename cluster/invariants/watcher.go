@@ -154,6 +154,9 @@ func (w *Watcher) write(l *rangeLog, r *replica.Replica, c *replica.Command) {
 	if n := len(l.leases); n > 0 {
 		cur := &l.leases[n-1]
 		cur.maxWrite = cur.maxWrite.Forward(c.WriteTS)
+		if c.LeaseSequence != cur.Sequence {
+			w.problem("r%d: a command evaluated under lease #%d applied under lease %s", l.id, c.LeaseSequence, cur.Lease)
+		}
 		if c.WriteTS.Less(cur.Start) {
 			w.problem("r%d: a write at %s applied under lease %s, which begins later", l.id, c.WriteTS, cur.Lease)
 		}
