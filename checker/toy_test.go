@@ -4,9 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"sort"
-	"strings"
 	"testing"
 
 	"simulacrum/checker/history"
@@ -313,37 +311,34 @@ func mutate(r *rand.Rand, h *history.History) bool {
 
 // The histories that Porcupine is tested with are judged to their labels.
 func TestLabelledHistories(t *testing.T) {
-	dir := history.SharedDir()
-	if dir == "" {
-		t.Skip("no folder shared/data/histories beside or above this one; set SIMULACRUM_SHARED to its parent")
-	}
-	dir = filepath.Join(dir, "data", "histories")
-	labels, err := os.ReadFile(filepath.Join(dir, "LABELS.tsv"))
+	labels, err := history.Labels()
 	if err != nil {
 		t.Fatal(err)
 	}
+	if labels == nil {
+		t.Skip("no folder shared/data/histories beside or above this one; set SIMULACRUM_SHARED to its parent")
+	}
 	judged := 0
-	for _, line := range strings.Split(string(labels), "\n") {
-		f := strings.Split(line, "\t")
-		if len(f) != 3 || f[1] != "etcd-register" && f[1] != "kv" {
+	for _, l := range labels {
+		if l.Model != "etcd-register" && l.Model != "kv" {
 			continue
 		}
-		file, err := os.Open(filepath.Join(dir, f[0]))
+		file, err := os.Open(l.File)
 		if err != nil {
 			t.Fatal(err)
 		}
 		read, o := history.ReadEtcdLog, Options{MaxConcurrency: 200, MaxSteps: 20_000_000}
-		if f[1] == "kv" {
+		if l.Model == "kv" {
 			read = history.ReadKVLog
 		}
 		h, err := read(file)
 		file.Close()
 		if err != nil {
-			t.Fatalf("%s: %v", f[0], err)
+			t.Fatalf("%s: %v", l.Name, err)
 		}
 		v, keys := Porcupine(h, o)
-		if want := map[string]Valid{"true": OK, "false": Violation}[f[2]]; v.Valid != want {
-			t.Errorf("%s: want %s, got %s%v", f[0], want, v, keys)
+		if want := map[bool]Valid{true: OK, false: Violation}[l.Valid]; v.Valid != want {
+			t.Errorf("%s: want %s, got %s%v", l.Name, want, v, keys)
 		}
 		judged++
 	}

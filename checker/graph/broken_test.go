@@ -29,9 +29,6 @@ func broken(n, keys int, each func(r *rand.Rand, i int, lists [][]int64) []histo
 // A verdict comes in good time however much is wrong: no square of readers and
 // writers, no search of a huge component without end, no memory full of findings.
 func TestBrokenThroughAndThrough(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes seconds")
-	}
 	const n = 60_000
 	key := func(k int) string { return fmt.Sprint("k", k) }
 	add := func(k, i int) history.Action {

@@ -2,7 +2,6 @@ package recorded
 
 import (
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -15,32 +14,26 @@ import (
 // Every labelled history of the public suites gets its label: valid is ok and
 // invalid is a violation; no verdict is unknown or vacuous.
 func TestLabels(t *testing.T) {
-	dir := history.SharedDir()
-	if dir == "" {
-		t.Skip("no folder shared/data/histories beside or above this one; set SIMULACRUM_SHARED to its parent")
-	}
-	dir = filepath.Join(dir, "data", "histories")
-	labels, err := os.ReadFile(filepath.Join(dir, "LABELS.tsv"))
+	labels, err := history.Labels()
 	if err != nil {
 		t.Fatal(err)
 	}
+	if labels == nil {
+		t.Skip("no folder shared/data/histories beside or above this one; set SIMULACRUM_SHARED to its parent")
+	}
 	judged := 0
-	for _, line := range strings.Split(string(labels), "\n") {
-		f := strings.Split(line, "\t")
-		if len(f) != 3 || strings.HasPrefix(line, "#") {
-			continue
-		}
-		text, err := os.ReadFile(filepath.Join(dir, f[0]))
+	for _, l := range labels {
+		text, err := os.ReadFile(l.File)
 		if err != nil {
 			t.Fatal(err)
 		}
-		vs, err := judge(f[1], text, Options{Partial: true})
+		vs, err := judge(l.Model, text, Options{Partial: true})
 		if err != nil {
-			t.Errorf("%s: %v", f[0], err)
+			t.Errorf("%s: %v", l.Name, err)
 			continue
 		}
-		if want := map[string]checker.Valid{"true": checker.OK, "false": checker.Violation}[f[2]]; checker.Worst(vs...) != want {
-			t.Errorf("%s: want %s, got\n%v", f[0], want, vs)
+		if want := map[bool]checker.Valid{true: checker.OK, false: checker.Violation}[l.Valid]; checker.Worst(vs...) != want {
+			t.Errorf("%s: want %s, got\n%v", l.Name, want, vs)
 		}
 		judged++
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -45,25 +44,19 @@ func TestCheck(t *testing.T) {
 // The exit code on each labelled history of the public suites is that of its
 // label: 0 for valid, 3 for not.
 func TestCheckLabels(t *testing.T) {
-	dir := history.SharedDir()
-	if dir == "" {
-		t.Skip("no folder shared/data/histories beside or above this one; set SIMULACRUM_SHARED to its parent")
-	}
-	dir = filepath.Join(dir, "data", "histories")
-	labels, err := os.ReadFile(filepath.Join(dir, "LABELS.tsv"))
+	labels, err := history.Labels()
 	if err != nil {
 		t.Fatal(err)
 	}
+	if labels == nil {
+		t.Skip("no folder shared/data/histories beside or above this one; set SIMULACRUM_SHARED to its parent")
+	}
 	judged := 0
-	for _, line := range strings.Split(string(labels), "\n") {
-		f := strings.Split(line, "\t")
-		if len(f) != 3 || strings.HasPrefix(line, "#") {
-			continue
-		}
+	for _, l := range labels {
 		a, _, out, errs := newApp(t)
-		want := map[string]int{"true": exitOK, "false": exitSafety}[f[2]]
-		if code := a.run([]string{"check", "-model", f[1], filepath.Join(dir, f[0])}); code != want {
-			t.Errorf("%s as %s ends with %d, want %d\n%s%s", f[0], f[1], code, want, out, errs)
+		want := map[bool]int{true: exitOK, false: exitSafety}[l.Valid]
+		if code := a.run([]string{"check", "-model", l.Model, l.File}); code != want {
+			t.Errorf("%s as %s ends with %d, want %d\n%s%s", l.Name, l.Model, code, want, out, errs)
 		}
 		judged++
 	}
