@@ -203,7 +203,7 @@ func (tx *TxnHandle) CPutAbsent(t env.Task, key keys.Key, value []byte) error {
 	return tx.send(t, &ConditionalPutRequest{Key: key, Value: value})
 }
 
-// InitPut writes one key unless it has that value, and fails if it has another.
+// InitPut writes one key that has no value, or the same, and fails if it has another.
 func (tx *TxnHandle) InitPut(t env.Task, key keys.Key, value []byte) error {
 	return tx.send(t, &InitPutRequest{Key: key, Value: value})
 }

@@ -40,8 +40,9 @@ type GCKey struct {
 // Requests of transactions and about them. Key is the anchor of the transaction in
 // those that concern its record.
 type (
-	// InitPutRequest writes a version unless the key has that value already, and
-	// fails with ConditionFailed if it has another.
+	// InitPutRequest writes a version if the key has no value, or the same one, and
+	// fails with ConditionFailed if it has another. It writes the same value too: a
+	// pipelined one could not be proven otherwise.
 	InitPutRequest struct {
 		RequestHeader
 		Key   keys.Key
