@@ -103,6 +103,7 @@ func (s *Session) Do(t env.Task, ops []workloads.Op, opt workloads.Options) (wor
 	h := kv.Header{
 		Timestamp: hlc.Timestamp{Wall: opt.AtTimestamp.Wall, Logical: opt.AtTimestamp.Logical},
 		Deadline:  s.client.cluster.cfg.ClientTimeout,
+		MaxKeys:   limitOf(ops),
 	}
 	requests := make([]kv.Request, len(ops))
 	for i := range ops {
@@ -123,7 +124,7 @@ func request(o *workloads.Op) kv.Request {
 	key := keyOf(o.Key)
 	switch o.Kind {
 	case workloads.Get:
-		return &kv.GetRequest{Key: key}
+		return &kv.GetRequest{Key: key, Locking: lockingOf(o)}
 	case workloads.Put:
 		return &kv.PutRequest{Key: key, Value: o.Value}
 	case workloads.CPut:
@@ -133,11 +134,39 @@ func request(o *workloads.Op) kv.Request {
 	case workloads.Increment:
 		return &kv.IncrementRequest{Key: key, By: o.Delta}
 	case workloads.Scan:
-		return &kv.ScanRequest{Key: key, EndKey: keyOf(o.End)}
+		return &kv.ScanRequest{Key: key, EndKey: keyOf(o.End), Locking: lockingOf(o)}
 	case workloads.ReverseScan:
-		return &kv.ReverseScanRequest{Key: key, EndKey: keyOf(o.End)}
+		return &kv.ReverseScanRequest{Key: key, EndKey: keyOf(o.End), Locking: lockingOf(o)}
+	case workloads.InitPut:
+		return &kv.InitPutRequest{Key: key, Value: o.Value}
+	case workloads.DeleteRange:
+		return &kv.DeleteRangeRequest{Key: key, EndKey: keyOf(o.End)}
 	}
 	panic("cluster: operation of no known kind")
+}
+
+func lockingOf(o *workloads.Op) kv.Locking {
+	var l kv.Locking
+	switch o.Lock {
+	case workloads.SharedLock:
+		l.Lock = kv.LockShared
+	case workloads.ExclusiveLock:
+		l.Lock = kv.LockExclusive
+	default:
+		return l
+	}
+	if o.LockReplicated {
+		l.Durability = kv.Replicated
+	}
+	return l
+}
+
+// limitOf is the limit of a batch: that of its only operation.
+func limitOf(ops []workloads.Op) int64 {
+	if len(ops) == 1 {
+		return ops[0].Limit
+	}
+	return 0
 }
 
 func result(r kv.Response) workloads.OpResult {
@@ -149,9 +178,11 @@ func result(r kv.Response) workloads.OpResult {
 	case *kv.IncrementResponse:
 		return workloads.OpResult{Int: r.Value}
 	case *kv.ScanResponse:
-		return workloads.OpResult{Rows: rowsOf(r.Rows)}
+		return workloads.OpResult{Rows: rowsOf(r.Rows), More: r.Resume.EndKey != nil}
 	case *kv.ReverseScanResponse:
-		return workloads.OpResult{Rows: rowsOf(r.Rows)}
+		return workloads.OpResult{Rows: rowsOf(r.Rows), More: r.Resume.EndKey != nil}
+	case *kv.DeleteRangeResponse:
+		return workloads.OpResult{Int: r.Count}
 	}
 	return workloads.OpResult{}
 }

@@ -34,6 +34,18 @@ const (
 	Increment               // add Delta to the decimal counter at Key (absent is 0)
 	Scan                    // read [Key, End), ascending
 	ReverseScan             // read [Key, End), descending
+	InitPut                 // write Value to Key if it is absent or holds Value already
+	DeleteRange             // remove all keys of [Key, End) that are there
+)
+
+// Lock is what a reading operation holds against others until its transaction ends.
+type Lock uint8
+
+// The strengths of locks. Only operations of transactions lock.
+const (
+	NoLock        Lock = iota
+	SharedLock         // others may read and lock likewise, and not write
+	ExclusiveLock      // others may neither lock nor write
 )
 
 // Op is one operation of a batch. A nil Value of a CPut deletes; a nil Expect
@@ -43,6 +55,13 @@ type Op struct {
 	Key, End      []byte
 	Value, Expect []byte
 	Delta         int64
+	// Lock is what a Get, Scan or ReverseScan locks of what it reads. With
+	// LockReplicated the lock is kept as safely as a write, otherwise it may be lost.
+	Lock           Lock
+	LockReplicated bool
+	// Limit is the most rows that a Scan or ReverseScan answers, 0: all. An operation
+	// with a limit is the only one of its batch.
+	Limit int64
 }
 
 // Options of a call.
@@ -71,8 +90,11 @@ type Row struct {
 // OpResult is what one operation answered.
 type OpResult struct {
 	Value []byte // of Get: nil when absent
-	Int   int64  // of Increment: the value after it
+	Int   int64  // of Increment: the value after it; of DeleteRange: how many keys it removed
 	Rows  []Row  // of Scan and ReverseScan, in the order asked for
+	// More says that a limit cut a Scan or ReverseScan short: there may be further
+	// rows beyond the last.
+	More bool
 }
 
 // Result is what a batch answered: one OpResult for each Op, and the timestamp at
@@ -91,7 +113,8 @@ var (
 )
 
 // ConditionError says that a CPut met another value than it expected. It is an
-// ErrFailed that proves what the key held at Timestamp.
+// ErrFailed that proves what the key held at Timestamp. An InitPut that met another
+// value says so in the same way.
 type ConditionError struct {
 	Index     int    // of the operation in the batch
 	Actual    []byte // nil: absent
