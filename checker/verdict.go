@@ -83,6 +83,14 @@ type Verdict struct {
 	Details []string `json:"details,omitempty"`
 	// Ops are the ids of the operations that prove a violation.
 	Ops []int `json:"ops,omitempty"`
+	// Figures are examples of a violation, the one to begin with first.
+	Figures []Figure `json:"figures,omitempty"`
+	// Confirmed says which evidence somebody other than the check has confirmed;
+	// empty when nobody did.
+	Confirmed string `json:"confirmed,omitempty"`
+	// Certificate is the evidence of a pass: the ids of the operations in a serial
+	// order that explains what each saw. Nil when there is none to give.
+	Certificate []int `json:"-"`
 }
 
 // Worst is the worst outcome among verdicts. Nothing judged is Vacuous.
@@ -113,6 +121,9 @@ func (v Verdict) String() string {
 	}
 	if len(v.Counts) > 0 {
 		b.WriteByte('\n')
+	}
+	if v.Confirmed != "" {
+		fmt.Fprintf(&b, "          confirmed: %s\n", v.Confirmed)
 	}
 	for _, d := range v.Details {
 		b.WriteString("    " + strings.ReplaceAll(d, "\n", "\n    ") + "\n")
@@ -154,7 +165,7 @@ type problem struct {
 }
 
 // report turns problems into the details and witnesses of a verdict, in order of
-// the time at which each became evident.
+// the time at which each became evident; the first is its figure.
 func (v *Verdict) report(ps []problem) {
 	sort.SliceStable(ps, func(i, j int) bool {
 		a, b := &ps[i], &ps[j]
@@ -167,18 +178,26 @@ func (v *Verdict) report(ps []problem) {
 		return a.text < b.text
 	})
 	seen := map[int]bool{}
+	var figures []Figure
 	for i, p := range ps {
 		if i == maxDetails {
 			v.Details = append(v.Details, fmt.Sprintf("%d further problems are not shown.", len(ps)-i))
 			break
 		}
 		v.Details = append(v.Details, p.text)
+		if len(p.ops) > 0 {
+			caption, _, _ := strings.Cut(p.text, "\n")
+			figures = append(figures, Figure{Name: v.Check, Caption: caption, Ops: p.ops})
+		}
 		for _, id := range p.ops {
 			if !seen[id] {
 				seen[id] = true
 				v.Ops = append(v.Ops, id)
 			}
 		}
+	}
+	if len(figures) > 0 {
+		v.Illustrate(figures[:1])
 	}
 }
 

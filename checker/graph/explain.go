@@ -22,7 +22,7 @@ func (a *analysis) tell(c []hop) {
 		fmt.Fprintf(&reasons, "\n  %s → %s  %-8s %s", tn(edge.From), tn(edge.To), edge.Kind, edge.Text)
 	}
 	if a.lostUpdate(c) {
-		cy.Name = "lost-update"
+		cy.Name = lostUpdate
 	}
 	x.Name = cy.Name
 	fmt.Fprintf(&b, "%s: each of %d transactions comes before the next, and the last before the first.", cy.Name, len(c))

@@ -183,10 +183,12 @@ func (a *analysis) result(g *csr, c *condensed) Result {
 		v.Counts = append(v.Counts, checker.Count{Name: name, N: int64(max(names[name], a.times[name]))})
 	}
 	v.Report(fs)
+	v.Illustrate(a.figures(names))
 	v.Details = append(v.Details, warnings...)
 	a.decide(&v, order, len(fs))
 	if v.Valid == checker.OK && (a.check == "list-append" || a.o.Versions != nil) {
 		r.Order = a.serialOrder(c)
+		v.Certificate = r.Order
 	}
 	r.Verdict = v
 	return r

@@ -7,7 +7,8 @@ import (
 	"simulacrum/checker/history"
 )
 
-// The names of what is wrong without a cycle.
+// The names of what is wrong without a cycle, and of the one cycle that has a name
+// of its own.
 const (
 	abortedRead      = "G1a"
 	intermediateRead = "G1b"
@@ -16,6 +17,7 @@ const (
 	incompatible     = "incompatible-order"
 	duplicates       = "duplicate-elements"
 	garbage          = "garbage-read"
+	lostUpdate       = "lost-update"
 	lostWrite        = "lost-write"
 	abortedWrite     = "aborted-write"
 )

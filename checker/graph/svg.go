@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html"
 	"math"
+	"slices"
 	"strings"
 
 	"simulacrum/checker/history"
@@ -21,15 +22,27 @@ const (
 // box is a transaction in the picture.
 type box struct {
 	id    int
-	lines []string
+	lines []line
 	x, y  float64 // the middle
 	w, h  float64
 }
 
+// line is one line of a box. Its class is head, quiet, or act; a page may colour
+// them.
+type line struct{ class, text string }
+
+func (l line) fill() string {
+	if l.class == "quiet" {
+		return "#777"
+	}
+	return "#222"
+}
+
 // SVG draws a cycle: its transactions as boxes with what they did, around a ring in
-// the order of the cycle, and its edges with their kinds and keys. It is one svg
+// the order of the cycle, and its edges with their kinds and keys; what a
+// transaction did at keys that no edge of its own names is grey. It is one svg
 // element without links, scripts or ids, so that a page may hold many; each box has
-// the class of its place and data-op, by which a page can lead on to the operation.
+// data-op, by which a page can lead on to the operation.
 func SVG(h *history.History, c *Cycle) string {
 	boxes := boxesOf(h, c)
 	w, ht := layout(boxes)
@@ -52,33 +65,44 @@ func boxesOf(h *history.History, c *Cycle) []box {
 		ops[h.Ops[i].ID] = &h.Ops[i]
 	}
 	var out []box
-	for _, e := range c.Edges {
-		n := box{id: e.From, lines: []string{fmt.Sprintf("T%d", e.From)}}
+	for i, e := range c.Edges {
+		before := c.Edges[(i+len(c.Edges)-1)%len(c.Edges)]
+		n := box{id: e.From, lines: []line{{"head", fmt.Sprintf("T%d", e.From)}}}
 		if op := ops[e.From]; op != nil {
-			n.lines[0] = strings.TrimSpace(fmt.Sprintf("T%d  %s %s", op.ID, op.Client, op.Gateway))
-			if op.Outcome != history.OK {
-				n.lines[0] += " (" + op.Outcome.String() + ")"
-			}
-			n.lines = append(n.lines, history.Clock(op.Call)+" … "+history.Clock(op.Return))
-			if !op.TS.IsZero() {
-				n.lines = append(n.lines, "@"+op.TS.String())
-			}
-			for i, a := range op.Actions {
-				if len(n.lines) == maxLines && i < len(op.Actions)-1 {
-					n.lines = append(n.lines, fmt.Sprintf("… %d more", len(op.Actions)-i))
-					break
-				}
-				n.lines = append(n.lines, a.String())
-			}
+			n.lines = linesOf(op, e.Key, before.Key)
 		}
 		longest := 0
 		for i, l := range n.lines {
-			n.lines[i] = clip(l)
-			longest = max(longest, len([]rune(n.lines[i])))
+			n.lines[i].text = clip(l.text)
+			longest = max(longest, len([]rune(n.lines[i].text)))
 		}
 		n.w = float64(longest)*charWidth + 2*boxPadding
 		n.h = float64(len(n.lines)*lineHeight) + 2*boxPadding
 		out = append(out, n)
+	}
+	return out
+}
+
+// linesOf tells of a transaction who ran it, when, at which timestamp, and what it
+// did.
+func linesOf(op *history.Op, keys ...string) []line {
+	head := strings.TrimSpace(fmt.Sprintf("T%d  %s %s", op.ID, op.Client, op.Gateway))
+	if op.Outcome != history.OK {
+		head += " (" + op.Outcome.String() + ")"
+	}
+	out := []line{{"head", head}, {"quiet", history.Clock(op.Call) + " … " + history.Clock(op.Return)}}
+	if !op.TS.IsZero() {
+		out = append(out, line{"quiet", "@" + op.TS.String()})
+	}
+	for i, a := range op.Actions {
+		if len(out) == maxLines && i < len(op.Actions)-1 {
+			return append(out, line{"quiet", fmt.Sprintf("… %d more", len(op.Actions)-i)})
+		}
+		class := "quiet"
+		if a.F == history.Scan || slices.Contains(keys, a.Key) {
+			class = "act"
+		}
+		out = append(out, line{class, a.String()})
 	}
 	return out
 }
@@ -143,7 +167,7 @@ func drawEdge(b *strings.Builder, from, to *box, e Edge) {
 	if e.Kind == Session || e.Kind == RealTime {
 		dash = ` stroke-dasharray="5 4"`
 	}
-	b.WriteString("<g>")
+	fmt.Fprintf(b, `<g class="edge %s">`, e.Kind)
 	fmt.Fprintf(b, "<title>%s</title>", html.EscapeString(e.Text))
 	fmt.Fprintf(b, `<path d="M%.1f %.1fQ%.1f %.1f %.1f %.1f" fill="none" stroke="%s" stroke-width="1.6"%s/>`, x1, y1, cx, cy, x2, y2, c, dash)
 	// The head of the arrow lies along the end of the curve.
@@ -155,8 +179,16 @@ func drawEdge(b *strings.Builder, from, to *box, e Edge) {
 	if e.Key != "" {
 		label += " " + e.Key
 	}
-	mx, my := (x1+2*cx+x2)/4, (y1+2*cy+y2)/4
-	fmt.Fprintf(b, `<text x="%.1f" y="%.1f" text-anchor="middle" fill="%s" stroke="#fff" stroke-width="4" paint-order="stroke">%s</text></g>`, mx, my-3, c, html.EscapeString(clip(label)))
+	// The label stands outside of the bend.
+	lx, ly := (x1+2*cx+x2)/4+uy*10, (y1+2*cy+y2)/4-ux*10+4
+	anchor := "middle"
+	if math.Abs(uy) > 0.7 {
+		anchor = "start"
+		if uy < 0 {
+			anchor = "end"
+		}
+	}
+	fmt.Fprintf(b, `<text x="%.1f" y="%.1f" text-anchor="%s" fill="%s">%s</text></g>`, lx, ly, anchor, c, html.EscapeString(clip(label)))
 }
 
 // edgeTowards is where a line from the middle to a point leaves the box.
@@ -179,14 +211,11 @@ func drawBox(b *strings.Builder, n *box) {
 	left, top := n.x-n.w/2, n.y-n.h/2
 	fmt.Fprintf(b, `<g class="txn" data-op="%d"><rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" rx="6" fill="#fff" stroke="#333"/>`, n.id, left, top, n.w, n.h)
 	for i, l := range n.lines {
-		weight, fill := "", "#222"
-		switch {
-		case i == 0:
+		weight := ""
+		if l.class == "head" {
 			weight = ` font-weight="bold"`
-		case strings.HasPrefix(l, "T+"), strings.HasPrefix(l, "@"):
-			fill = "#777"
 		}
-		fmt.Fprintf(b, `<text x="%.1f" y="%.1f" fill="%s"%s xml:space="preserve">%s</text>`, left+boxPadding, top+boxPadding+float64(i*lineHeight)+11, fill, weight, html.EscapeString(l))
+		fmt.Fprintf(b, `<text class="%s" x="%.1f" y="%.1f" fill="%s"%s xml:space="preserve">%s</text>`, l.class, left+boxPadding, top+boxPadding+float64(i*lineHeight)+11, l.fill(), weight, html.EscapeString(l.text))
 	}
 	b.WriteString("</g>")
 }

@@ -5,28 +5,36 @@ import (
 	"simulacrum/checker/graph"
 	"simulacrum/checker/history"
 	"simulacrum/checker/txn"
+	"simulacrum/checker/verify"
 )
 
 func judgeLists(h *history.History, o Options) []checker.Verdict {
-	return witnessed(h, graph.ListAppend(h, graph.Options{Imported: o.Partial}).Verdict)
+	g := graph.Options{Imported: o.Partial}
+	return deciders(h, graph.ListAppend(h, g), g)
 }
 
 func judgeTransactions(h *history.History, o Options) []checker.Verdict {
-	return witnessed(h, graph.Registers(h, graph.Options{Imported: o.Partial}).Verdict)
+	g := graph.Options{Imported: o.Partial}
+	return deciders(h, graph.Registers(h, g), g)
 }
 
-// witnessed adds the second decider, which goes by the timestamps that the history
-// tells. It counts when it decides: a history alone seldom says all that it needs,
-// and then the graph's verdict stands by itself.
-func witnessed(h *history.History, v checker.Verdict) []checker.Verdict {
+// deciders are the graph's verdict with its evidence confirmed, and that of the
+// second decider, which goes by the timestamps that the history tells. That counts
+// when it decides: a history alone seldom says all that it needs, and then the
+// graph's verdict stands by itself.
+func deciders(h *history.History, r graph.Result, o graph.Options) []checker.Verdict {
+	evidence := verify.Confirm(h, &r, o)
+	all := []checker.Verdict{r.Verdict}
+	if evidence.Valid != checker.OK {
+		all = append(all, evidence)
+	}
 	if !timed(h) || deletesUnknown(h) {
-		return []checker.Verdict{v}
+		return all
 	}
-	w, _ := txn.Witness(h, txn.Options{})
-	if w.Valid == checker.Unknown || w.Valid == checker.Vacuous {
-		return []checker.Verdict{v}
+	if w, _ := txn.Witness(h, txn.Options{}); w.Valid == checker.OK || w.Valid == checker.Violation {
+		all = append(all, w)
 	}
-	return []checker.Verdict{v, w}
+	return all
 }
 
 // deletesUnknown reports whether the outcome of some deletion is unknown. Without

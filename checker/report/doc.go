@@ -7,6 +7,8 @@
 //	history.jsonl   every operation, one a line
 //	history.edn     the same as events of Jepsen
 //	plan.txt        the faults, in the form that a run replays
+//	certificate.json  serial orders and cycles, for another to confirm, if there are
+//	events.txt      how the operations of the examples came to their answers, if known
 //	trace.txt       the trace, when one was kept
 //
 // Readers look first at the one-line verdict, then at the names of anomalies,

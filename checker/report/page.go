@@ -44,6 +44,7 @@ type page struct {
 	Headline, Reason string
 	Facts            []fact
 	Checks           []checkRow
+	Examples         []example
 	Charts, Marked   bool
 	PointsNote       string
 	Rows             []timelineRow
@@ -69,6 +70,7 @@ type checkRow struct {
 	Open  bool
 	Ops   string
 	Parts []detail
+	Names []example // what is shown of it below
 }
 
 // detail is an explanation: a sentence, and the operations it quotes.
@@ -103,6 +105,9 @@ func (r *Report) HTML(w io.Writer) error {
 	p := &page{R: r, Style: template.CSS(plotCSS + "\n" + pageCSS), Plot: template.JS(plotJS), Script: template.JS(pageJS), Data: template.JS(data)}
 	p.Policy = policy(string(p.Style), string(p.Plot), string(p.Script))
 	p.verdict(r)
+	if err := p.examples(r); err != nil {
+		return err
+	}
 	p.facts(r)
 	p.Charts, p.Marked = s.Of > 0, len(s.Marks) > 0
 	p.PointsNote = fmt.Sprintf("All %s answered operations are drawn.", thousands(s.Of))
@@ -206,8 +211,11 @@ func (p *page) facts(r *Report) {
 		}
 	}
 	add("Scenario", r.Scenario)
-	add("Seed", fmt.Sprint(r.Seed))
-	add("Virtual time", duration(r.SimTime))
+	if r.Recorded == "" {
+		add("Seed", fmt.Sprint(r.Seed))
+		add("Virtual time", duration(r.SimTime))
+	}
+	add("File", r.Recorded)
 	if r.WallTime > 0 {
 		add("Took", fmt.Sprintf("%s (%.0f× real time)", duration(r.WallTime), r.SimTime.Seconds()/max(r.WallTime.Seconds(), 1e-9)))
 	}
@@ -279,7 +287,16 @@ func (p *page) regions(r *Report) {
 }
 
 func (p *page) files(r *Report) {
-	p.Files = []fact{{"results.json", "every verdict, with counts and witnesses"}, {"history.jsonl", "every operation, one a line"}, {"history.edn", "the same as events of Jepsen"}, {"plan.txt", "the faults, to run again or to edit"}}
+	p.Files = []fact{{"results.json", "every verdict, with counts and witnesses"}, {"history.jsonl", "every operation, one a line"}, {"history.edn", "the same as events of Jepsen"}}
+	if r.Recorded == "" {
+		p.Files = append(p.Files, fact{"plan.txt", "the faults, to run again or to edit"})
+	}
+	if r.certified() {
+		p.Files = append(p.Files, fact{"certificate.json", "the serial order of each pass, the cycles of each violation, for another to confirm"})
+	}
+	if len(r.Leads) > 0 {
+		p.Files = append(p.Files, fact{"events.txt", "how each operation of the examples came to its answer, event by event"})
+	}
 	if r.Trace != nil {
 		p.Files = append(p.Files, fact{"trace.txt", "every event with its cause and its messages; operations by number"})
 	}

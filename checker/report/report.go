@@ -42,6 +42,12 @@ type Report struct {
 	Porcupine []byte
 	// PorcupineKey is the key that the picture shows.
 	PorcupineKey string
+	// Leads tell how operations came to their answers; examples show those of theirs.
+	Leads []Lead
+	// Recorded names the file of a history that was not made by a run of ours. Then
+	// nothing is known of faults, nodes, probes and knobs, and the page leaves their
+	// sections out.
+	Recorded string
 	// Files are those that somebody else writes into the same directory.
 	Files []File
 }

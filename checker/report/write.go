@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"simulacrum/checker"
 	"simulacrum/checker/history"
@@ -48,7 +49,15 @@ func (r *Report) Write(dir string) error {
 	put("history.jsonl", func(w io.Writer) error { return history.WriteJSONL(w, h) })
 	put("history.edn", func(w io.Writer) error { return history.WriteEDN(w, h) })
 	put("results.json", bytesOf(append(results, '\n')))
-	put("plan.txt", bytesOf([]byte(r.Plan)))
+	if r.Recorded == "" {
+		put("plan.txt", bytesOf([]byte(r.Plan)))
+	}
+	if r.certified() {
+		put("certificate.json", func(w io.Writer) error { return checker.WriteCertificates(w, r.Verdicts) })
+	}
+	if len(r.Leads) > 0 {
+		put("events.txt", func(w io.Writer) error { return writeLeads(w, r.Leads) })
+	}
 	if r.Trace != nil {
 		put("trace.txt", bytesOf(r.Trace))
 	}
@@ -64,4 +73,9 @@ func (r *Report) Write(dir string) error {
 		return fmt.Errorf("report: %w", err)
 	}
 	return nil
+}
+
+// certified tells whether some verdict has evidence to give.
+func (r *Report) certified() bool {
+	return slices.ContainsFunc(r.Verdicts, checker.Verdict.Certified)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"regexp"
 	"runtime/debug"
 	"strconv"
@@ -15,6 +16,8 @@ import (
 	"simulacrum/checker"
 	"simulacrum/checker/history"
 	"simulacrum/checker/recorded"
+	"simulacrum/checker/report"
+	"simulacrum/checker/verify"
 )
 
 const checkHead = `usage: simulate check -model M [flags] FILE...
@@ -40,6 +43,7 @@ type checking struct {
 	partial string // "", "true" or "false"
 	keys    string
 	json    bool
+	out     string // folder for reports; "": none are written
 	files   []string
 }
 
@@ -52,6 +56,8 @@ type checked struct {
 	Exit       int               `json:"exit"`
 	Outcome    string            `json:"outcome"`
 	Verdicts   []checker.Verdict `json:"verdicts"`
+	Report     string            `json:"report,omitempty"` // the page that was written
+	history    *history.History
 }
 
 // check is the sub-command. It returns the exit code. Files are judged one after
@@ -67,6 +73,9 @@ func (a *app) check(args []string) int {
 	code := exitOK
 	for i, file := range c.files {
 		r, err := c.safely(file)
+		if err == nil && c.out != "" {
+			err = c.write(r)
+		}
 		if err != nil {
 			return a.end(code, err)
 		}
@@ -105,6 +114,7 @@ func parseCheck(args []string, stderr io.Writer) (*checking, error) {
 	f.StringVar(&c.keys, "keys", "", "judge only keys like this `pattern`, where * stands for any text")
 	f.IntVar(&c.options.Steps, "steps", recorded.DefaultSteps, "`bound` of the search for an order of one key's operations; unknown beyond")
 	f.BoolVar(&c.json, "json", false, "print the verdicts as JSON; of several files one line each")
+	f.StringVar(&c.out, "out", "", "write a report, with pictures and certificates, into this `folder`; of several files each into its own below it")
 	for rest := args; ; {
 		if err := f.Parse(rest); err != nil {
 			if errors.Is(err, flag.ErrHelp) {
@@ -137,10 +147,27 @@ func (c *checking) resolve(model, format string) (err error) {
 	if len(c.files) == 0 {
 		return &usageError{What: "no file to check", Remedy: "name at least one behind the flags"}
 	}
+	if len(c.files) > 1 && c.out != "" {
+		if a, b := sameReport(c.files); a != "" {
+			return &usageError{What: fmt.Sprintf("the reports on %s and %s would lie in one folder below %s", a, b, c.out), Remedy: "check them one at a time, each with an -out of its own"}
+		}
+	}
 	if c.options.Steps < 1 {
 		return &usageError{What: "-steps must be at least 1"}
 	}
 	return nil
+}
+
+// sameReport finds two files of one name: their reports would overwrite each other.
+func sameReport(files []string) (first, second string) {
+	for i, f := range files {
+		for _, g := range files[:i] {
+			if filepath.Base(f) == filepath.Base(g) {
+				return g, f
+			}
+		}
+	}
+	return "", ""
 }
 
 // printCheckHelp prints what there is to say.
@@ -194,13 +221,39 @@ func (c *checking) judge(file string) (*checked, error) {
 	if c.partial != "" {
 		o.Partial = c.partial == "true"
 	}
-	r := &checked{File: file, Format: format, Model: c.model.Name, Operations: len(h.Ops)}
+	r := &checked{File: file, Format: format, Model: c.model.Name, Operations: len(h.Ops), history: h}
 	if r.Verdicts, err = c.model.Judge(h, o); err != nil {
 		return nil, &usageError{File: file, What: err.Error(), Remedy: "choose another model with -model, or some of the keys with -keys"}
+	}
+	for _, v := range r.Verdicts {
+		if v.Check == verify.Evidence {
+			return nil, fmt.Errorf("%s: %s", file, v.Summary)
+		}
 	}
 	r.Exit = exitOf(checker.Worst(r.Verdicts...))
 	r.Outcome = checker.Worst(r.Verdicts...).String()
 	return r, nil
+}
+
+// write writes the report on one file and notes where its page is.
+func (c *checking) write(r *checked) error {
+	dir := c.out
+	if len(c.files) > 1 {
+		dir = filepath.Join(dir, filepath.Base(r.File))
+	}
+	command := "simulate check -model " + r.Model
+	if c.keys != "" {
+		command += " -keys " + quote(c.keys)
+	}
+	if c.partial != "" {
+		command += " -partial " + c.partial
+	}
+	rep := &report.Report{Title: filepath.Base(r.File) + " as " + r.Model, Recorded: r.File, Verdicts: r.Verdicts, History: r.history, Reproduce: command + " " + quote(r.File)}
+	r.Report = filepath.Join(dir, "index.html")
+	if err := rep.Write(dir); err != nil {
+		return &usageError{What: err.Error(), Remedy: "name a folder that can be written with -out"}
+	}
+	return nil
 }
 
 // exitOf is the exit code of a verdict.
@@ -236,6 +289,9 @@ func (a *app) printChecked(r *checked) error {
 	fmt.Fprintf(w, "  %s, operations: %d, read as %s\n", r.Model, r.Operations, r.Format)
 	for _, v := range r.Verdicts {
 		fmt.Fprintf(w, "  %s: %s: %s\n", v.Check, a.paint(exitOf(v.Valid), v.Valid.String()), oneLine(v.Summary))
+		if v.Confirmed != "" {
+			fmt.Fprintf(w, "    confirmed: %s\n", v.Confirmed)
+		}
 		if len(v.Details) == 0 {
 			continue
 		}
@@ -250,6 +306,9 @@ func (a *app) printChecked(r *checked) error {
 		if more := len(v.Details) - 1; more > 0 {
 			fmt.Fprintf(w, "    ... and %d more; -json prints all\n", more)
 		}
+	}
+	if r.Report != "" {
+		fmt.Fprintf(w, "  report: %s\n", r.Report)
 	}
 	_, err := io.WriteString(a.stdout, w.String())
 	return err

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -62,5 +63,72 @@ func TestCheckLabels(t *testing.T) {
 	}
 	if judged < 63 {
 		t.Errorf("only %d labelled histories were judged", judged)
+	}
+}
+
+// With -out the check of a file leaves a report: the page with the picture of the
+// cycle, and the certificate of what was confirmed. It goes for files of our own,
+// and for the recorded one of Elle's paper.
+func TestCheckReport(t *testing.T) {
+	dir := t.TempDir()
+	bad := filepath.Join(dir, "skew.edn")
+	skew := `{:process 0, :type :invoke, :value [[:append 1 1] [:r 2 nil]]}
+{:process 1, :type :invoke, :value [[:append 2 1] [:r 1 nil]]}
+{:process 0, :type :ok, :value [[:append 1 1] [:r 2 nil]]}
+{:process 1, :type :ok, :value [[:append 2 1] [:r 1 nil]]}
+`
+	if err := os.WriteFile(bad, []byte(skew), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	files := []string{bad}
+	labels, err := history.Labels()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range labels {
+		if l.Model == "list-append" && !l.Valid {
+			files = append(files, l.File)
+		}
+	}
+	if len(files) == 1 {
+		t.Log("no recorded histories beside or above this folder: only our own file was checked")
+	}
+	out := filepath.Join(dir, "report")
+	a, _, stdout, errs := newApp(t)
+	if code := a.run(append([]string{"check", "-model", "list-append", "-out", out}, files...)); code != exitSafety {
+		t.Fatalf("ends with %d\n%s%s", code, stdout, errs)
+	}
+	for _, file := range files {
+		place := out
+		if len(files) > 1 {
+			place = filepath.Join(out, filepath.Base(file))
+		}
+		for name, wants := range map[string][]string{
+			"index.html":       {`<svg xmlns="http://www.w3.org/2000/svg" class="cycle"`, "No serial order exists", "verify derived each edge", filepath.Base(file)},
+			"certificate.json": {`"valid":"violation"`, `"kind":"rw"`},
+			"results.json":     {`"figures"`, `"confirmed"`},
+		} {
+			text, err := os.ReadFile(filepath.Join(place, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range wants {
+				if !strings.Contains(string(text), want) {
+					t.Errorf("%s of %s lacks %q", name, file, want)
+				}
+			}
+		}
+		if want := "report: " + filepath.Join(place, "index.html"); !strings.Contains(stdout.String(), want) {
+			t.Errorf("the command does not say %q:\n%s", want, stdout)
+		}
+	}
+}
+
+// Two files of one name would share a folder: that is refused before anything is
+// judged.
+func TestCheckReportsOfOneName(t *testing.T) {
+	a, _, _, errs := newApp(t)
+	if code := a.run([]string{"check", "-model", "list-append", "-out", t.TempDir(), "a/history.edn", "b/history.edn"}); code != exitUsage || !strings.Contains(errs.String(), "a/history.edn and b/history.edn would lie in one folder") {
+		t.Errorf("ends with %d: %s", code, errs)
 	}
 }

@@ -131,6 +131,9 @@ func (a *app) reportVerdicts(w io.Writer, verdicts []verdict) {
 			line += ": " + oneLine(v.Summary)
 		}
 		fmt.Fprintln(w, line)
+		if v.Confirmed != "" {
+			fmt.Fprintf(w, "    confirmed: %s\n", v.Confirmed)
+		}
 		reportDetails(w, v.Summary, v.Details)
 	}
 }

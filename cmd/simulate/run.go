@@ -13,6 +13,7 @@ import (
 	"simulacrum/checker"
 	"simulacrum/checker/history"
 	"simulacrum/checker/report"
+	"simulacrum/checker/verify"
 	"simulacrum/cluster"
 	"simulacrum/db/server"
 	"simulacrum/scenarios"
@@ -65,14 +66,14 @@ func summarize(q request, res *scenarios.Result) *result {
 		out.Faults = append(out.Faults, faultCount{Fault: f.Fault.String(), Effects: f.Count, Unit: unit(f.Count)})
 	}
 	for _, v := range res.Verdicts {
-		if v.Check == "internal" || v.Check == "agreement" && v.Valid == checker.Violation {
+		if v.Check == "internal" || aboutCheckers(v.Check) && v.Valid == checker.Violation {
 			var b strings.Builder
 			fmt.Fprintln(&b, oneLine(v.Summary))
 			reportDetails(&b, v.Summary, v.Details)
 			out.Internal += b.String()
 			continue
 		}
-		shown := verdict{Check: v.Check, Verdict: v.Valid.String(), Summary: v.Summary, Liveness: slices.Contains(scenarios.LivenessChecks, v.Check)}
+		shown := verdict{Check: v.Check, Verdict: v.Valid.String(), Summary: v.Summary, Confirmed: v.Confirmed, Liveness: slices.Contains(scenarios.LivenessChecks, v.Check)}
 		if v.Valid != checker.OK {
 			shown.Details = v.Details
 		}
@@ -95,6 +96,12 @@ func summarize(q request, res *scenarios.Result) *result {
 		}
 	}
 	return out
+}
+
+// aboutCheckers tells whether a violation of a check is a bug of a checker and not
+// of the database.
+func aboutCheckers(check string) bool {
+	return check == "agreement" || check == "transactions-agreement" || check == verify.Evidence
 }
 
 // notes tell what a reader would otherwise miss, or take for something else.

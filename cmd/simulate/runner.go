@@ -91,11 +91,12 @@ type opCount struct {
 
 // verdict is the finding of one check.
 type verdict struct {
-	Check    string   `json:"check"`
-	Verdict  string   `json:"verdict"` // one of the words below
-	Liveness bool     `json:"liveness,omitempty"`
-	Summary  string   `json:"summary,omitempty"`
-	Details  []string `json:"details,omitempty"` // of a violation, the first example explained
+	Check     string   `json:"check"`
+	Verdict   string   `json:"verdict"` // one of the words below
+	Liveness  bool     `json:"liveness,omitempty"`
+	Summary   string   `json:"summary,omitempty"`
+	Confirmed string   `json:"confirmed,omitempty"` // the evidence that somebody else confirmed
+	Details   []string `json:"details,omitempty"`   // of a violation, the first example explained
 }
 
 // The words of verdicts.
