@@ -47,7 +47,8 @@ type Cluster struct {
 	byName  map[string]endpoint // looked up only
 	ranges  []*kv.RangeDescriptor
 	peers   []kv.NodeID
-	paused  map[string]bool // by nemesis
+	paused  map[string]bool     // by nemesis
+	asked   map[asked]*sim.Proc // ranges that nemesis asked for something, and who is at it
 	onProbe func(name string, p env.Probe)
 }
 
@@ -68,7 +69,7 @@ func New(s *sim.Sim, cfg Config) *Cluster {
 	if cfg.Replicas == 0 {
 		cfg.Replicas = 3
 	}
-	c := &Cluster{sim: s, cfg: cfg, net: network.New(s, cfg.Network), topo: cfg.Topology, byName: map[string]endpoint{}, paused: map[string]bool{}}
+	c := &Cluster{sim: s, cfg: cfg, net: network.New(s, cfg.Network), topo: cfg.Topology, byName: map[string]endpoint{}, paused: map[string]bool{}, asked: map[asked]*sim.Proc{}}
 	for i, p := range c.topo.Nodes {
 		n := newNode(c, p, kv.NodeID(i+1))
 		if i < len(cfg.Offsets) {
@@ -86,6 +87,7 @@ func New(s *sim.Sim, cfg Config) *Cluster {
 		c.byName[p.Name] = cl
 	}
 	c.ranges = layout(c.topo.Nodes, cfg.Splits, cfg.Replicas)
+	c.topo.Ranges = len(c.ranges)
 	s.OnProbe(func(p *sim.Proc, probe env.Probe, _ int64) {
 		if c.onProbe != nil {
 			c.onProbe(p.Name(), probe)

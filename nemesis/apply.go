@@ -38,6 +38,8 @@ func (r *Runner) apply(x *running, o *occurrence) {
 		r.bendClocks(x, o)
 	case ClockStrobe:
 		r.strobe(x, o)
+	case LeaseTransfer, LeaderTransfer, ForcedElection, TruncateLog:
+		r.askRanges(x)
 	default:
 		kind := [...]DiskKind{DiskSlow, DiskStall, DiskFull, DiskWriteError, DiskSyncError}[x.Kind-SlowDisk]
 		var effects []Effect

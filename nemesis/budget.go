@@ -98,6 +98,10 @@ const (
 	hopelessBandwidth = 100_000 // bytes a second
 	hopelessCPU       = 20      // times slower
 	hopelessDisk      = 50      // times slower
+	// A lease or a leader that moves as often as this serves nobody in between: what
+	// follows the move takes a tick or two, and a renewal an undisturbed moment. One
+	// that moves once costs no more than a lease that runs out, which any election may.
+	hopelessMoves = 2 * time.Second
 )
 
 // Budget reckons what the plan allows to expect. A fault that waits for a probe
@@ -146,22 +150,55 @@ func (m Model) forces(f Fault) []force {
 	whole := force{Fault: f, to: m.End, anyTime: f.At.Probe != ""}
 	whole.who = m.Topology.group(f.Who[0], f.Kind.Family() == Network)
 	whole.dead = m.deadLinks(whole)
+	if f.Kind.Family() == Ranges {
+		return m.restless(whole)
+	}
 	if whole.anyTime {
 		return []force{whole}
 	}
 	var all []force
 	for _, s := range f.spans(f.At.T, m.End) {
-		switch {
-		case f.Kind == ClockStep:
+		if f.Stagger > 0 {
+			all = append(all, m.staggered(whole, s[0])...)
+			continue
+		}
+		if f.Kind == ClockStep {
 			s[1] = m.End // it stays until everything heals
-		case f.Kind == PowerLoss:
-			s[1] = min(m.End, s[1]+f.Stagger*time.Duration(max(0, len(whole.who)-1)))
 		}
 		x := whole
 		x.from, x.to = s[0], s[1]
 		all = append(all, x)
 	}
 	return all
+}
+
+// staggered is a force for each endpoint of a repetition that begins at start: each
+// goes down a while after the one before it, and is down for a time of its own.
+func (m Model) staggered(whole force, start time.Duration) []force {
+	var all []force
+	for i, n := range whole.who {
+		x := whole
+		x.who, x.from, x.to = []string{n}, start+time.Duration(i)*whole.Stagger, m.End
+		if x.For > 0 {
+			x.to = min(m.End, x.from+x.For)
+		}
+		if x.from < m.End {
+			all = append(all, x)
+		}
+	}
+	return all
+}
+
+// restless is the force of a fault of ranges: none, but for leases or leaders that
+// move again before they have settled.
+func (m Model) restless(whole force) []force {
+	if whole.Kind == TruncateLog || whole.Times == 1 || whole.Every >= hopelessMoves {
+		return nil
+	}
+	if !whole.anyTime {
+		whole.from, whole.to = whole.At.T, min(m.End, whole.At.T+time.Duration(whole.Times)*whole.Every)
+	}
+	return []force{whole}
 }
 
 // add appends a span, joined with the last where they expect the same.
@@ -199,6 +236,9 @@ func (m Model) missing(in []force) string {
 	out := m.out(in)
 	var dead []cut
 	for _, x := range in {
+		if x.Kind.Family() == Ranges {
+			return fmt.Sprintf("%s every %v", x.Kind, x.Every)
+		}
 		dead = append(dead, x.dead...)
 	}
 	if len(out) == 0 && len(dead) == 0 {

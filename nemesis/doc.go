@@ -17,7 +17,10 @@
 // The fault model is that of a machine room: processes die, freeze and crawl;
 // power fails at one instant for any set of nodes and takes what was not synced;
 // links cut, lose, repeat, reorder, hold and mangle frames, and connections break;
-// wall clocks jump, drift and stand; disks slow down, stall, fill up and fail.
+// wall clocks jump, drift and stand; disks slow down, stall, fill up and fail. What
+// is asked of ranges is only what their own replicas may decide at any time: a lease
+// moves, somebody stands for election, a log is cut short. Such a request may be
+// refused, and counts only when it was carried out.
 // Memory is not corrupted and nobody lies.
 //
 // What it promises: a plan is data and says all that happens, so that the same
@@ -27,6 +30,7 @@
 // started. Faults overlap freely: a process is started, resumed or sped up when
 // the last fault that holds it lets go. A fault that changed nothing says so.
 //
-// A crash loop, a flapping partition and a rolling restart are not kinds of their
-// own but repetitions of one: "for 500ms times=6 every=2s".
+// A crash loop, a flapping partition and a storm of lease transfers are not kinds of
+// their own but repetitions of one: "for 500ms times=6 every=2s". A rolling restart is
+// a stop of all nodes, each a while after the one before: "stop all for 1s stagger=4s".
 package nemesis

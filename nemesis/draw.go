@@ -25,9 +25,14 @@ func (g *swarm) fault(k Kind, family Family) Fault {
 		}
 	case family == Network:
 		g.links(&f)
+	case family == Ranges:
+		g.ranges(&f)
 	default:
 		f.Who = [][]string{g.some()}
 		g.hardness(&f)
+		if k == CleanStop && g.one(3) {
+			g.rolling(&f)
+		}
 	}
 	return f
 }
@@ -70,6 +75,46 @@ func (g *swarm) hardness(f *Fault) {
 		if !g.BeyondMaxOffset { // a standing clock falls behind by as long as it stands
 			f.For = g.between(time.Millisecond, max(g.Model.MaxOffset, 2*time.Millisecond))
 		}
+	}
+}
+
+// rolling makes of a stop a rolling restart: of all nodes, or of one region's. Some
+// leave a node no time to recover before the next one goes.
+func (g *swarm) rolling(f *Fault) {
+	f.Who = [][]string{{"all"}}
+	if g.one(3) {
+		f.Who = [][]string{{"region:" + g.node().Region}}
+	}
+	f.For = g.between(50*time.Millisecond, 2*time.Second)
+	f.Stagger = g.between(f.For/2, f.For+2*max(g.Election, time.Second))
+}
+
+// ranges draws which ranges are asked for something, how often, and in whose favour:
+// one request, or a storm that lasts as long as other faults do.
+func (g *swarm) ranges(f *Fault) {
+	n := g.Model.Topology.Ranges
+	switch g.IntN(6) {
+	case 0, 1:
+		f.Who = [][]string{{"all"}}
+	case 2:
+		f.Who = [][]string{{g.node().Name}}
+	case 3:
+		f.Who = [][]string{{"region:" + g.node().Region}}
+	default:
+		var some []string
+		for range 1 + g.IntN(3) {
+			if r := g.Model.Topology.ranges()[g.IntN(n)]; !slices.Contains(some, r) {
+				some = append(some, r)
+			}
+		}
+		f.Who = [][]string{some}
+	}
+	if f.Kind != TruncateLog && g.one(4) {
+		f.To = g.node().Name
+	}
+	if g.one(2) {
+		f.Every = g.between(20*time.Millisecond, pick(g.Rand, []time.Duration{200 * time.Millisecond, time.Second, 2 * max(g.Election, time.Second)}))
+		f.Times = min(300, 2+int(g.length()/f.Every))
 	}
 }
 
@@ -283,13 +328,13 @@ func (g *swarm) links(f *Fault) {
 }
 
 // trigger has some faults wait for a probe in place of their moment: those that
-// end or freeze a process at that very point.
+// end or freeze a process at that very point, or have its leases go elsewhere.
 func (g *swarm) trigger(f *Fault, family Family) {
 	if !g.atProbes || family == Clients || g.probed > g.Strength || !g.one(3) {
 		return
 	}
 	switch f.Kind {
-	case Crash, Pause, PowerLoss:
+	case Crash, Pause, PowerLoss, LeaseTransfer, LeaderTransfer, ForcedElection:
 	default:
 		return
 	}

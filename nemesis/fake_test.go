@@ -176,6 +176,29 @@ func (t *fakeTarget) Disk(node string, f DiskFault) Effect {
 	return t.effect(fmt.Sprintf("disk of %s: kind %d", node, f.Kind), nil)
 }
 
+// Each node holds the lease of the range of its number.
+func (t *fakeTarget) Leases(node string) []string {
+	if t.dead[node] {
+		return nil
+	}
+	return []string{"r" + strings.TrimPrefix(node, "n")}
+}
+
+// Range is refused by even ranges, and done by odd ones a second later.
+func (t *fakeTarget) Range(name string, f RangeFault) Effect {
+	t.say("range %s: kind %d to %q", name, f.Kind, f.To)
+	e := &askedEffect{}
+	if n := name[len(name)-1]; n%2 == 1 {
+		t.w.After(time.Second, "", func() { e.done++ })
+	}
+	return e
+}
+
+type askedEffect struct{ done int64 }
+
+func (e *askedEffect) Heal()        {}
+func (e *askedEffect) Count() int64 { return e.done }
+
 type fakeEffect struct {
 	heal func()
 }
@@ -217,9 +240,10 @@ func (t *fakeTarget) trouble() []string {
 	return all
 }
 
-// nine is three regions of three zones with a node and two clients each.
+// nine is three regions of three zones with a node and two clients each, and nine
+// ranges.
 func nine() Topology {
-	var topo Topology
+	topo := Topology{Ranges: 9}
 	for _, r := range []string{"us-east", "us-west", "europe-west"} {
 		for _, z := range []string{"a", "b", "c"} {
 			topo.Nodes = append(topo.Nodes, Place{fmt.Sprintf("n%d", len(topo.Nodes)+1), r, z})

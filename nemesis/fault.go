@@ -17,6 +17,9 @@ import (
 //	at T+3.000s power-loss region:us-east for 5s stagger=20ms
 //	at probe "append written, before sync" n3 #4 crash for 2s
 //	at T+8.000s crash n2 for 500ms times=6 every=2s
+//	at T+5.000s stop all for 1s stagger=4s
+//	at T+9.000s lease-transfer r3,r4 to=n5
+//	at T+9.000s leader-transfer all times=40 every=200ms
 type Fault struct {
 	At   Trigger
 	Kind Kind
@@ -24,7 +27,9 @@ type Fault struct {
 	Shape Shape
 	// Who is one or more groups of endpoints; what a group means is up to the kind
 	// and shape. An entry is a name, "region:R", "zone:R/Z" or "all". In network
-	// faults a place takes in the clients that stand there.
+	// faults a place takes in the clients that stand there. In faults of ranges an
+	// entry may be a range, such as "r3"; a node or place stands for the ranges of
+	// which it holds the lease at that moment.
 	Who [][]string
 	// For is how long it lasts. 0: until the fault window ends.
 	For time.Duration
@@ -32,7 +37,7 @@ type Fault struct {
 	Times int
 	Every time.Duration
 
-	Stagger time.Duration // PowerLoss: from one node's loss, and return, to the next one's
+	Stagger time.Duration // Crash, CleanStop, PowerLoss: from one node's loss, and return, to the next one's
 	Mode    CutMode       // Partition
 	Link    LinkFault     // Degrade
 	Factor  int64         // SlowCPU, SlowDisk: how many times slower
@@ -40,6 +45,7 @@ type Fault struct {
 	By      time.Duration // ClockStep, ClockOffset, ClockStrobe
 	PPM     int64         // ClockDrift: millionths that the clocks gain
 	Period  time.Duration // ClockStrobe: from one jump to the next
+	To      string        // LeaseTransfer, LeaderTransfer, ForcedElection: the node that takes over; "": the next in turn
 }
 
 // Trigger says when a fault begins: at a time, or when an endpoint reaches a
@@ -75,13 +81,18 @@ const (
 	FullDisk
 	WriteError
 	SyncError
+	LeaseTransfer
+	LeaderTransfer
+	ForcedElection
+	TruncateLog
 	numKinds
 )
 
 // Family groups kinds by what they break.
 type Family uint8
 
-// The families. Clients is the process family, done to clients.
+// The families. Clients is the process family, done to clients; Ranges are the
+// parts into which the system cuts its data, and who serves them.
 const (
 	Process Family = iota
 	Power
@@ -89,12 +100,13 @@ const (
 	Clock
 	Disk
 	Clients
+	Ranges
 	NumFamilies
 )
 
 // String is the name that scenario files use.
 func (f Family) String() string {
-	return [...]string{"process", "power", "network", "clock", "disk", "clients"}[f]
+	return [...]string{"process", "power", "network", "clock", "disk", "clients", "ranges"}[f]
 }
 
 // ParseFamily is the inverse of Family.String.
@@ -104,7 +116,7 @@ func ParseFamily(s string) (Family, error) {
 			return f, nil
 		}
 	}
-	return 0, fmt.Errorf("no family of faults is called %q: say process, power, network, clock, disk or clients", s)
+	return 0, fmt.Errorf("no family of faults is called %q: say process, power, network, clock, disk, clients or ranges", s)
 }
 
 // Shape is how a partition divides its groups.
@@ -141,8 +153,8 @@ const many = 1 << 20
 
 // kinds is the grammar, by Kind. Nothing assigns to it.
 var kinds = [numKinds]kindInfo{
-	Crash:       {name: "crash", family: Process, min: 1, max: 1, lasting: true},
-	CleanStop:   {name: "stop", family: Process, min: 1, max: 1, lasting: true},
+	Crash:       {name: "crash", family: Process, min: 1, max: 1, params: "stagger", lasting: true},
+	CleanStop:   {name: "stop", family: Process, min: 1, max: 1, params: "stagger", lasting: true},
 	Pause:       {name: "pause", family: Process, min: 1, max: 1, lasting: true},
 	SlowCPU:     {name: "slow-cpu", family: Process, min: 1, max: 1, params: "factor", needs: "factor", lasting: true},
 	PowerLoss:   {name: "power-loss", family: Power, min: 1, max: 1, params: "stagger", lasting: true},
@@ -159,6 +171,11 @@ var kinds = [numKinds]kindInfo{
 	FullDisk:    {name: "disk-full", family: Disk, min: 1, max: 1, lasting: true},
 	WriteError:  {name: "disk-write-error", family: Disk, min: 1, max: 1, params: "rate", needs: "rate", lasting: true},
 	SyncError:   {name: "disk-sync-error", family: Disk, min: 1, max: 1, params: "rate", needs: "rate", lasting: true},
+
+	LeaseTransfer:  {name: "lease-transfer", family: Ranges, min: 1, max: 1, params: "to"},
+	LeaderTransfer: {name: "leader-transfer", family: Ranges, min: 1, max: 1, params: "to"},
+	ForcedElection: {name: "campaign", family: Ranges, min: 1, max: 1, params: "to"},
+	TruncateLog:    {name: "truncate-log", family: Ranges, min: 1, max: 1},
 }
 
 // String is the word in a plan's line.

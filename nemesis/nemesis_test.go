@@ -38,6 +38,12 @@ func drawFault(t *rapid.T) Fault {
 	if rapid.Bool().Draw(t, "probe") {
 		f.At = Trigger{Probe: env.Probe(rapid.StringN(1, 20, -1).Draw(t, "name")), Node: "n1", Nth: rapid.Int64Range(1, 1<<40).Draw(t, "nth")}
 	}
+	if k.family == Ranges {
+		name = rapid.SampledFrom([]string{"r1", "r12", "n2", "region:us-east", "zone:us-east/a", "all"})
+	}
+	if !k.lasting && rapid.Bool().Draw(t, "repeats") {
+		f.Times, f.Every = rapid.IntRange(2, 100).Draw(t, "times"), duration.Draw(t, "every")
+	}
 	least, groups := 1, rapid.IntRange(k.min, min(k.max, 5)).Draw(t, "groups")
 	if f.Kind == Partition {
 		f.Shape = Shape(rapid.IntRange(1, int(numShapes)-1).Draw(t, "shape"))
@@ -54,7 +60,7 @@ func drawFault(t *rapid.T) Fault {
 		}
 	}
 	values := map[string][]string{"mode": {"hold", "drop"}, "stagger": {"1ms"}, "factor": {"7"}, "rate": {"0.0001%", "100%", "12.5%"},
-		"by": {"-3.000001s", "450ms"}, "ppm": {"-900000", "12"}, "period": {"1ns"}, "loss": {"3%"}, "dup": {"99.99%"}, "reorder": {"1%"},
+		"by": {"-3.000001s", "450ms"}, "ppm": {"-900000", "12"}, "to": {"n5", "n-x"}, "period": {"1ns"}, "loss": {"3%"}, "dup": {"99.99%"}, "reorder": {"1%"},
 		"corrupt": {"0.01%"}, "delay": {"20ms"}, "jitter": {"1h0m0s"}, "bandwidth": {"64kB/s", "3MB/s", "17B/s"}}
 	for i, name := range strings.Fields(k.params) {
 		if strings.Contains(k.needs, name) || f.Kind == Degrade && i == 0 || rapid.Bool().Draw(t, name) {
@@ -93,6 +99,8 @@ func TestFaultRoundTrip(t *testing.T) {
 func FuzzParsePlan(f *testing.F) {
 	f.Add("at T+12.500s partition halves n1,n2|n3 for 4s mode=hold\n# c\nat probe \"a # b\" n3 #4 crash for 2s")
 	f.Add("at T+0s degrade all loss=2.5% bandwidth=64kB/s times=3 every=2s for 1s")
+	f.Add("at T+3s lease-transfer r3,r12 to=n5 times=20 every=200ms\nat probe \"x\" n3 #4 leader-transfer\nat T+4s truncate-log all")
+	f.Add("at T+5s stop all for 1s stagger=4s")
 	f.Fuzz(func(t *testing.T, text string) {
 		p, err := ParsePlan(text)
 		if err != nil {
@@ -211,9 +219,21 @@ func TestSwarm(t *testing.T) {
 			if f.Stagger > 0 {
 				count["staggered"]++
 			}
+			if f.Kind == CleanStop && f.Stagger > 0 {
+				count["rolling restart"]++
+			}
+			if f.Kind.Family() == Ranges && f.Times > 10 {
+				count["storm"]++
+			}
+			if f.Kind.Family() == Ranges && f.At.Probe != "" {
+				count["range at probe"]++
+			}
+			if f.To != "" {
+				count["to"]++
+			}
 		}
 	}
-	want := []string{"probe", "clients", "repeated", "staggered", "clocks beyond"}
+	want := []string{"probe", "clients", "repeated", "staggered", "clocks beyond", "rolling restart", "storm", "range at probe", "to"}
 	for _, k := range Kinds() {
 		want = append(want, k.String())
 	}

@@ -49,6 +49,13 @@ var params = []param{
 		f.Link.Bandwidth = n
 		return err
 	}},
+	{"to", func(f *Fault) string { return f.To }, func(f *Fault, s string) error {
+		if !isName(s) {
+			return fmt.Errorf("say which node takes over, such as to=n5, or leave it out for the next in turn")
+		}
+		f.To = s
+		return nil
+	}},
 	{"times", func(f *Fault) string {
 		if f.Times == 1 {
 			return ""

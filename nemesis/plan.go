@@ -95,9 +95,14 @@ func (p *Plan) Check(topo Topology) (int, error) {
 	for i, f := range p.Faults {
 		for _, g := range f.Who {
 			for _, s := range g {
-				if len(topo.resolve(s, true)) == 0 {
+				if len(topo.resolve(s, true)) == 0 && (f.Kind.Family() != Ranges || !isRange(s)) {
 					return i, fmt.Errorf("%s: there is no %q in this topology", f, s)
 				}
+			}
+		}
+		if f.Kind.Family() == Ranges {
+			if err := f.checkRanges(topo); err != nil {
+				return i, err
 			}
 		}
 		if f.At.Probe != "" && len(topo.resolve(f.At.Node, true)) == 0 {

@@ -25,7 +25,8 @@ type Report struct {
 	// Start is when the first began, End when the last ended, in time of the run.
 	Start, End time.Duration
 	// Count is how often it made a difference: processes ended, frames kept back or
-	// touched, disk operations touched, clock changes.
+	// touched, disk operations touched, clock changes, ranges that did as they were
+	// asked.
 	Count int64
 	// Nothing says why, if it changed nothing.
 	Nothing string
@@ -62,6 +63,7 @@ type running struct {
 	Fault
 	report Report
 	active []*occurrence // those repetitions that are in force
+	late   []Effect      // of repetitions that are over, but whose outcome comes later
 	reason string        // why the last attempt changed nothing
 }
 
@@ -216,6 +218,9 @@ func (r *Runner) Reports() []Report {
 		for _, o := range x.active {
 			rep.Count += o.count()
 			rep.End = r.now()
+		}
+		for _, e := range x.late {
+			rep.Count += e.Count()
 		}
 		switch {
 		case rep.Done == 0 && x.At.Probe != "":

@@ -104,14 +104,14 @@ func (g *swarm) family(family Family) {
 		switch k { // the ones that matter most come more often
 		case Partition:
 			all = append(all, k, k)
-		case Crash, Degrade:
+		case Crash, Degrade, LeaseTransfer, LeaderTransfer:
 			all = append(all, k)
 		}
 	}
-	if family == Clients {
-		if len(g.Model.Topology.Clients) == 0 {
-			return
-		}
+	switch {
+	case family == Clients && len(g.Model.Topology.Clients) == 0, family == Ranges && g.Model.Topology.Ranges == 0:
+		return
+	case family == Clients:
 		all = []Kind{Crash, Pause}
 	}
 	on := subset(g.Rand, all, 2)

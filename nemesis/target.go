@@ -61,6 +61,12 @@ type Target interface {
 	// Disk makes the node's disk misbehave. Its count is the operations it touched.
 	Disk(node string, f DiskFault) Effect
 
+	// Leases lists the ranges of which the node holds the lease at this moment.
+	Leases(node string) []string
+	// Range asks something of a range. It may be refused, at once or later: the
+	// effect's count is 1 once it was done, and there is nothing to heal.
+	Range(name string, f RangeFault) Effect
+
 	// OnProbe has fn called whenever any endpoint reaches a probe, inside the event
 	// that reached it. fn may crash that very process: then the probe does not
 	// return. It is called once a run.
@@ -83,6 +89,8 @@ type Place struct {
 // Topology is who is there. The order is fixed by whoever made it.
 type Topology struct {
 	Nodes, Clients []Place
+	// Ranges is how many ranges there are at the beginning: r1, r2 and so on.
+	Ranges int
 }
 
 // CutMode says what becomes of the messages that a cut keeps back.
@@ -119,4 +127,23 @@ type DiskFault struct {
 	Kind   DiskKind
 	Factor int64 // of DiskSlow, at least 2
 	Rate   int64 // of the errors, ppm
+}
+
+// RangeKind is what can be asked of a range.
+type RangeKind uint8
+
+// The kinds of requests.
+const (
+	MoveLease  RangeKind = iota // the holder gives its lease to another replica
+	MoveLeader                  // the leader hands over to another replica, which it lets catch up
+	Campaign                    // another replica stands for election at once, and may lose it
+	CutLog                      // the log is truncated as far as may be, whoever lags
+)
+
+// RangeFault is a RangeKind with its parameters.
+type RangeFault struct {
+	Kind RangeKind
+	// To is the node that takes over. "": the next in turn, which for MoveLeader and
+	// Campaign is never the node that holds the lease.
+	To string
 }

@@ -65,7 +65,7 @@ func stream(seed uint64, name string) *rand.Rand {
 
 // places deals nodes n1.. and clients c1.. to the zones.
 func (s *Scenario) places() nemesis.Topology {
-	var t nemesis.Topology
+	t := nemesis.Topology{Ranges: 1 + s.Topology.Ranges} // the first holds the index of the others
 	for _, r := range s.Topology.Regions {
 		for _, z := range r.Zones {
 			for range r.Nodes {

@@ -31,7 +31,7 @@ func testKnobs() []*env.Knob {
 
 // Every scenario prints as a file that parses to it, by name and from disk.
 func TestRoundTrip(t *testing.T) {
-	want := []string{"az-failure", "calm", "clocks", "default", "disks", "overload", "partitions", "region-failure"}
+	want := []string{"az-failure", "calm", "clocks", "default", "disks", "lease-storm", "overload", "partitions", "region-failure"}
 	if got := List(); !reflect.DeepEqual(got, want) {
 		t.Fatalf("listed %v", got)
 	}

@@ -66,7 +66,7 @@ type Node struct {
 type Fault struct {
 	// Line is the fault as its plan prints it.
 	Line string
-	// Family is process, power, network, clock, disk, topology, range or knobs; any
+	// Family is process, power, network, clock, disk, topology, ranges or knobs; any
 	// other is shown in grey.
 	Family string
 	// Targets are names of nodes, zones or regions; none means the whole cluster.

@@ -20,7 +20,7 @@ func sample(ops int) *Report {
 		{Line: "at 26s clock n5 offset 380ms for 20s", Family: "clock", Targets: []string{"n5"}, Start: 26e9, End: 46e9, Effects: 20},
 		{Line: "at 40s power-loss region eu-west for 9s", Family: "power", Targets: []string{"eu-west"}, Start: 40e9, End: 49e9, Effects: 3},
 		{Line: "at 52s disk n7 slow 40x for 10s", Family: "disk", Targets: []string{"n7"}, Start: 52e9, End: 62e9, Effects: 311},
-		{Line: "at 55s split every 400ms for 4s", Family: "range", Start: 55e9, End: 59e9, Effects: 10},
+		{Line: "at 55s split every 400ms for 4s", Family: "ranges", Start: 55e9, End: 59e9, Effects: 10},
 		{Line: "at 66s loss 2% ap-south for 5s", Family: "network", Targets: []string{"ap-south"}, Start: 66e9, End: 71e9},
 	}
 	rec := history.NewRecorder()

@@ -10,7 +10,7 @@ import (
 )
 
 // families in the order of the legend. Each has a colour in page.css.
-var families = [...]string{"process", "power", "network", "clock", "disk", "topology", "range", "knobs"}
+var families = [...]string{"process", "power", "network", "clock", "disk", "topology", "ranges", "knobs"}
 
 // familyOf is the class of a family that the page knows, or "other".
 func familyOf(f string) string {

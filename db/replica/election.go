@@ -4,6 +4,9 @@ import (
 	"time"
 
 	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+
+	"simulacrum/db/kv"
 )
 
 // rearm puts off the next campaign by the whole election time-out. It is called
@@ -48,4 +51,34 @@ func (r *Replica) campaign() {
 	r.rearm(true)
 	_ = r.rn.Campaign() // it has no error to give for a local message
 	r.cfg.Host.Ready(r)
+}
+
+// TakeOver has r stand for election at once and without a pre-vote, as if the leader
+// had told it to: peers do not hold their belief in that leader against it. It loses
+// to whoever has more in the log, like anybody, but the leader's term is over. It
+// reports whether r stands.
+func (r *Replica) TakeOver() bool {
+	if r.role != raft.StateFollower {
+		return false
+	}
+	r.wake(false)
+	r.rearm(true)
+	// An error would say that the message is not from a member, which r is.
+	_ = r.rn.Step(raftpb.Message{Type: raftpb.MsgTimeoutNow, From: uint64(r.self.ReplicaID), To: uint64(r.self.ReplicaID),
+		Term: r.rn.BasicStatus().Term})
+	r.cfg.Host.Ready(r)
+	return r.rn.BasicStatus().RaftState != raft.StateFollower
+}
+
+// TransferLeadership has the leader hand over to another voter, once that has all
+// of its log; until then it takes no proposals, and after an election time-out it
+// gives up. It reports whether r may try.
+func (r *Replica) TransferLeadership(to kv.ReplicaDescriptor) bool {
+	if p, ok := r.progress(to.ReplicaID); r.role != raft.StateLeader || !ok || p.IsLearner || to.ReplicaID == r.self.ReplicaID {
+		return false
+	}
+	r.wake(true)
+	r.rn.TransferLeader(uint64(to.ReplicaID))
+	r.cfg.Host.Ready(r)
+	return true
 }

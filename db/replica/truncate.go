@@ -5,6 +5,7 @@ import (
 	"go.etcd.io/raft/v3/tracker"
 
 	"simulacrum/db/kv"
+	"simulacrum/sim/env"
 )
 
 // truncation is an applied decision to drop the head of the log.
@@ -30,11 +31,37 @@ func (r *Replica) tickTruncation() {
 	if r.role != raft.StateLeader || r.log.bytes < t.LogBytes || len(r.truncations) > 0 || len(r.proposals.pending) > 0 {
 		return
 	}
+	r.proposeTruncation(r.log.bytes < t.LogBytes*t.LogKeepFactor)
+}
+
+// TruncateLog drops from the log all that has applied here, whoever lags: those who
+// lack some of it get a snapshot. r must hold the lease and lead.
+func (r *Replica) TruncateLog(t env.Task) *kv.Error {
+	if r.role != raft.StateLeader {
+		return r.notLeaseholder()
+	}
+	p := r.proposeTruncation(false)
+	if p == nil {
+		return r.errorf(kv.NodeUnavailable, "there is nothing to truncate, or no lease to do it under")
+	}
+	why, err := p.wait(t, "truncation")
+	if err != nil {
+		return r.errorf(kv.Ambiguous, "truncation: %s", err)
+	}
+	if why != Applied {
+		return r.errorf(kv.NodeUnavailable, "truncation rejected: %s", why)
+	}
+	return nil
+}
+
+// proposeTruncation proposes, at the leader, to drop what has applied here and what
+// nobody waits for: a snapshot under way and, with kept, live followers that lag. It
+// returns nil if that is nothing, or r may not propose.
+func (r *Replica) proposeTruncation(kept bool) *proposal {
 	if r.LeaseStatus(r.now()) != LeaseValid {
-		return
+		return nil
 	}
 	to := r.state.AppliedIndex
-	kept := r.log.bytes < t.LogBytes*t.LogKeepFactor
 	r.rn.WithProgress(func(id uint64, _ raft.ProgressType, p tracker.Progress) {
 		d, ok := r.state.Desc.ReplicaByID(kv.ReplicaID(id))
 		if !ok || id == uint64(r.self.ReplicaID) {
@@ -48,13 +75,14 @@ func (r *Replica) tickTruncation() {
 		}
 	})
 	if to <= r.log.truncated.index {
-		return
+		return nil
 	}
 	term, err := r.log.Term(to)
 	if err != nil {
 		r.cfg.Env.Fatal(err)
 	}
-	r.propose(&Command{Kind: KindTruncate, LeaseSequence: r.state.Lease.Sequence, TruncateTo: to, TruncateTerm: term}, nil)
+	r.wake(true)
+	return r.propose(&Command{Kind: KindTruncate, LeaseSequence: r.state.Lease.Sequence, TruncateTo: to, TruncateTerm: term}, nil)
 }
 
 // noteTruncation runs when a truncation command has applied.
