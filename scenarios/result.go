@@ -32,6 +32,8 @@ type Result struct {
 	End         sim.Time
 	Cut         bool            // stopped before its end: nothing was judged
 	registers   checker.Options // under which the registers were judged
+	opt         Options         // how the run was made, to make it again
+	moments     []moment        // of the operations, by id
 }
 
 // ProbeCount is how often a rare point was reached.
@@ -47,7 +49,7 @@ func (x *run) result() *Result {
 	r := &Result{
 		Resolved: x.Resolved, History: x.recorder.History(), Faults: x.runner.Reports(), Findings: x.sim.Findings(),
 		Events: x.sim.Events(), Hash: x.sim.Hash(), Checkpoints: x.sim.Checkpoints(), Recorded: x.sim.Recorded(),
-		Why: x.sim.Why, End: x.sim.Now(), Cut: x.cut, Deaths: x.deaths(),
+		Why: x.sim.Why, End: x.sim.Now(), Cut: x.cut, Deaths: x.deaths(), opt: x.opt, moments: x.moments,
 	}
 	for _, p := range server.Probes() {
 		r.Probes = append(r.Probes, ProbeCount{p, x.sim.ProbeCount(p)})

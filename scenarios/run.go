@@ -42,6 +42,7 @@ type run struct {
 	runner   *nemesis.Runner
 	workload workloads.Workload
 	recorder *history.Recorder
+	moments  []moment                    // of the operations, by id
 	setUp    bool                        // the first client has touched every part of the key space
 	sessions map[string]*cluster.Session // the latest of each client; looked up only
 	stopped  bool                        // clients stop after their present operation
@@ -93,13 +94,7 @@ func (x *run) build() {
 		Seed: x.Seed, Knobs: x.knobValues(), Seams: x.seams(), ForkAt: x.opt.ForkAt, ForkSeed: x.opt.ForkSeed,
 		Record: x.opt.Record, RecordFrom: x.opt.RecordFrom, RecordTo: x.opt.RecordTo, OnLog: x.opt.OnLog,
 	})
-	if x.opt.Record {
-		x.recorder.Told = func(what string, op *history.Op) {
-			if x.sim.Recording() {
-				x.sim.Remark("%s %s", what, op)
-			}
-		}
-	}
+	x.recorder.Told = x.told
 	cfg := cluster.Config{
 		Topology: x.Topology, Splits: x.workload.Splits(), Replicas: x.Replicas,
 		Network: network.Config{Decode: x.Decode}, Disk: disk.Config{Profile: profile(x.Scenario.Disk.Profile)},

@@ -132,13 +132,20 @@ func layout(boxes []box) (w, h float64) {
 	if len(boxes) == 2 {
 		ry = 0
 	}
-	w, h = 2*rx+wide+2*margin, 2*ry+high+2*margin
+	left, top, right, bottom := math.Inf(1), math.Inf(1), math.Inf(-1), math.Inf(-1)
 	for i := range boxes {
+		b := &boxes[i]
 		angle := math.Pi + 2*math.Pi*float64(i)/n
-		boxes[i].x = w/2 + rx*math.Cos(angle)
-		boxes[i].y = h/2 + ry*math.Sin(angle)
+		b.x, b.y = rx*math.Cos(angle), ry*math.Sin(angle)
+		left, right = min(left, b.x-b.w/2), max(right, b.x+b.w/2)
+		top, bottom = min(top, b.y-b.h/2), max(bottom, b.y+b.h/2)
 	}
-	return w, h
+	// An odd number of boxes leaves a part of the ring empty: it is cut off.
+	for i := range boxes {
+		boxes[i].x += margin - left
+		boxes[i].y += margin - top
+	}
+	return right - left + 2*margin, bottom - top + 2*margin
 }
 
 func colour(k Kind) string {

@@ -10,6 +10,10 @@
 // is stands behind the interface runner. A simulation is single-threaded; a sweep
 // runs several side by side. Results go to stdout, progress to stderr.
 //
+// A run that violates something is made a second time, recording the events of the
+// operations that prove it, up to the last of their answers: its report then tells
+// how each answer came about.
+//
 // A run that panics outside simulated code is an internal error of its seed, told
 // with the stack, and never the end of a sweep. Bad flags, scenarios and plans are
 // told with file, line and remedy.

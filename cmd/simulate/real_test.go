@@ -2,11 +2,15 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"simulacrum/checker"
+	"simulacrum/scenarios"
 )
 
 // The scenarios of this build resolve, also when they are made longer, and cut
@@ -79,5 +83,58 @@ func TestMistakesAreUsageErrors(t *testing.T) {
 		if !errors.As(err, &usage) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: error %v, want a usage error with %q", c.q, err, c.want)
 		}
+	}
+}
+
+// After a violation the run is made again for the events of its first example: the
+// report tells them, the page shows them, and the terminal says how to ask for more.
+func TestViolationIsLedUpTo(t *testing.T) {
+	q := request{Scenario: "default", Seed: 2, Duration: 20 * time.Second, Out: t.TempDir()}
+	r, err := resolve(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := scenarios.Run(r, scenarios.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := checker.Verdict{Check: "invented"}
+	op := res.History.Ops[5]
+	v.Report([]checker.Finding{{Text: "Somebody does not like this operation.\n  " + op.String(), Ops: []int{5}}})
+	v.Valid, v.Summary = checker.Violation, "one operation is not liked"
+	res.Verdicts = append(res.Verdicts, v)
+	out := summarize(q, res)
+	out.judge()
+	if out.Files, err = writeFiles(q, res, out); err != nil {
+		t.Fatal(err)
+	}
+	for name, wants := range map[string][]string{
+		"index.html": {"What went wrong, explained", "The events that led there", "begins op 5 of " + op.Client, "ends op 5 of " + op.Client},
+		"events.txt": {"T5, from its call to its answer", "begins op 5 of " + op.Client},
+	} {
+		text, err := os.ReadFile(filepath.Join(q.Out, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range wants {
+			if !strings.Contains(string(text), want) {
+				t.Errorf("%s lacks %q", name, want)
+			}
+		}
+	}
+	a, _, stdout, _ := newApp(t)
+	if err := a.report(q, out, false); err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("what led to the answer of T5: simulate -scenario default -seed 2 -duration 20s -why %d\n", out.Leads[0].Answer); !strings.Contains(stdout.String(), want) {
+		t.Errorf("the terminal does not say %q:\n%s", want, stdout)
+	}
+	q.Why, q.Record, q.Out = out.Leads[0].Answer, &window{0, out.Leads[0].Answer + 1}, ""
+	why, err := house{}.Run(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(why.Why); n == 0 || !strings.Contains(why.Why[n-1], "ends op 5 of "+op.Client) {
+		t.Errorf("that command tells %d events, the last without the answer", n)
 	}
 }

@@ -62,7 +62,7 @@ func (a *app) report(q request, r *result, twice bool) error {
 	if len(r.Files) > 0 {
 		fmt.Fprintf(w, "\nfiles\n%s\n", indent(strings.Join(r.Files, "\n")))
 	}
-	reportHint(w, q, r)
+	a.reportHint(w, q, r)
 	fmt.Fprintf(w, "\n%s\n", pace(r.Events, r.Virtual, r.Wall))
 	if twice && r.Difference == "" && r.Internal == "" {
 		fmt.Fprintln(w, "run twice: the traces are the same")
@@ -208,11 +208,14 @@ func reportWhy(w io.Writer, q request, r *result) {
 }
 
 // reportHint says where to look next when something is wrong.
-func reportHint(w io.Writer, q request, r *result) {
+func (a *app) reportHint(w io.Writer, q request, r *result) {
 	if r.Exit == exitOK || r.Exit == exitVacuous || r.Trace == "" || q.Log != nil {
 		return
 	}
 	fmt.Fprint(w, "\nnext: the same with -v writes trace.txt (every event, message and operation); with -why EVENT it tells an event's causes\n")
+	for _, l := range r.Leads {
+		fmt.Fprintf(w, "  what led to the answer of T%d: %s -why %d\n", l.Op, q.command(a.name()), l.Answer)
+	}
 }
 
 // pace tells how much was simulated and how fast.

@@ -184,6 +184,10 @@ func writeFiles(q request, res *scenarios.Result, out *result) ([]string, error)
 		Events: res.Events, SimTime: time.Duration(res.End), WallTime: time.Duration(out.Wall),
 		Verdicts: res.Verdicts, History: res.History, Reproduce: q.command("go run ./cmd/simulate"), Plan: res.Plan.String(),
 	}
+	var err error
+	if rep.Leads, err = leads(q, res, out); err != nil {
+		return nil, err
+	}
 	for _, n := range res.Topology.Nodes {
 		rep.Topology = append(rep.Topology, report.Node{Name: n.Name, Region: n.Region, Zone: n.Zone})
 	}

@@ -65,12 +65,20 @@ type result struct {
 	Trace      string       `json:"trace,omitempty"` // 16 hexadecimal digits
 	Files      []string     `json:"files,omitempty"`
 	Why        []string     `json:"why,omitempty"`
+	Leads      []leadTo     `json:"leads,omitempty"`      // of the first example of each violation
 	Internal   string       `json:"internal,omitempty"`   // internal error, with its stack
 	Difference string       `json:"difference,omitempty"` // between two runs of the seed
 
 	Spacing     uint64   `json:"-"` // events between two checkpoints
 	Checkpoints []uint64 `json:"-"` // trace hashes
 	Recorded    []event  `json:"-"`
+}
+
+// leadTo names the event in which an operation of an example was answered: where to
+// ask why.
+type leadTo struct {
+	Op     int    `json:"op"`
+	Answer uint64 `json:"answer"`
 }
 
 // faultCount is one fault that the run's plan held. One without effects did
