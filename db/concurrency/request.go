@@ -95,6 +95,11 @@ func (r *Request) add(q kv.Request) {
 			r.Latches = append(r.Latches, Latch{l, Write})
 		}
 		return
+	case *kv.GCRequest: // what it deletes, and not all that it is addressed by
+		for _, g := range q.Keys {
+			r.Latches = append(r.Latches, Latch{keys.Span{Key: g.Key}, Write})
+		}
+		return
 	default:
 		if q.Method().Intents() {
 			r.Locks = append(r.Locks, LockSpan{s, kv.LockIntent})

@@ -192,6 +192,8 @@ func TestRequestSet(t *testing.T) {
 		{&kv.RecoverTxnRequest{Key: k, Txn: txn.TxnMeta}, `w` + record + `;`},
 		{&kv.HeartbeatTxnRequest{Key: k}, `w` + record + `;`},
 		{&kv.EndTxnRequest{Key: k, LockSpans: []keys.Span{{Key: k}}}, `w` + record + ` w"k";`},
+		{&kv.GCRequest{Key: keys.Key("a"), EndKey: keys.Key("z"), Threshold: second(5), Keys: []kv.GCKey{
+			{Key: k, Timestamp: second(5)}, {Key: keys.TxnRecordKey(k, txn.ID)}}}, `w"k" w` + record + `;`},
 	} {
 		var r Request
 		r.Set(&kv.BatchRequest{Header: kv.Header{Txn: txn}, Requests: []kv.Request{c.q}}, second(99))

@@ -205,3 +205,25 @@ func TestMetaLookup(t *testing.T) {
 		t.Fatal("meta2 is not found by meta1")
 	}
 }
+
+// Keys of records and of notes in the abort span tell whose they are, and no other key
+// is taken for one.
+func TestDecodeTxnKeys(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		k := anyKey().Draw(t, "k")
+		if anchor, txn, ok := DecodeTxnRecordKey(k); ok && !TxnRecordKey(anchor, txn).Equal(k) {
+			t.Fatalf("%s is taken for the record of %x at %s", k, txn, anchor)
+		}
+		if id, txn, ok := DecodeAbortSpanKey(k); ok && !AbortSpanKey(id, txn).Equal(k) {
+			t.Fatalf("%s is taken for the note of %x in r%d", k, txn, id)
+		}
+		id := RangeID(rapid.Int64().Draw(t, "id"))
+		txn := TxnID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "txn"))
+		if anchor, got, ok := DecodeTxnRecordKey(TxnRecordKey(k, txn)); !ok || got != txn || !anchor.Equal(k) {
+			t.Fatalf("the record of %x at %s: %x at %s, %t", txn, k, got, anchor, ok)
+		}
+		if in, got, ok := DecodeAbortSpanKey(AbortSpanKey(id, txn)); !ok || got != txn || in != id {
+			t.Fatalf("the note of %x in r%d: %x in r%d, %t", txn, id, got, in, ok)
+		}
+	})
+}

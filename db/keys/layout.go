@@ -103,6 +103,15 @@ func AbortSpanKey(id RangeID, txn TxnID) Key {
 // AbortSpan holds all AbortSpanKeys of the range.
 func AbortSpan(id RangeID) Span { return prefixSpan(rangeIDKey(id, replicated, kindAbortSpan)) }
 
+// DecodeAbortSpanKey is the inverse of AbortSpanKey; ok tells whether k is one.
+func DecodeAbortSpanKey(k Key) (id RangeID, txn TxnID, ok bool) {
+	id, rest, ok := DecodeRangeID(k)
+	if !ok || len(rest) != 2+len(txn) || rest[0] != replicated || rest[1] != kindAbortSpan {
+		return 0, txn, false
+	}
+	return id, TxnID(rest[2:]), true
+}
+
 // GCThresholdKey holds the timestamp below which versions may be gone.
 func GCThresholdKey(id RangeID) Key { return rangeIDKey(id, replicated, kindGCThreshold) }
 
@@ -167,6 +176,15 @@ func RangeDescriptorKey(start Key) Key { return append(rangeLocal(start), kindDe
 // key that it wrote.
 func TxnRecordKey(anchor Key, txn TxnID) Key {
 	return append(append(rangeLocal(anchor), kindTxnRecord), txn[:]...)
+}
+
+// DecodeTxnRecordKey is the inverse of TxnRecordKey; ok tells whether k is one.
+func DecodeTxnRecordKey(k Key) (anchor Key, txn TxnID, ok bool) {
+	anchor, rest, ok := DecodeRangeLocal(k)
+	if !ok || len(rest) != 1+len(txn) || rest[0] != kindTxnRecord {
+		return nil, txn, false
+	}
+	return anchor, TxnID(rest[1:]), true
 }
 
 // RangeLocalSpan holds the keys that belong to the keys of s, a span that is no

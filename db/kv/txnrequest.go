@@ -30,8 +30,11 @@ func (t PushType) String() string {
 	return "unknown push"
 }
 
-// GCKey names the versions of one key that are garbage: all at or below Timestamp.
-// For the record of a transaction Timestamp is zero: the record itself.
+// GCKey names what of one key is garbage: the versions that nobody sees who reads above
+// Timestamp, which must not exceed the range's threshold. For the record of a
+// transaction (keys.TxnRecordKey), and for a note in the range's abort span
+// (keys.AbortSpanKey), Timestamp is zero: the record, or note, itself. A record must be
+// final, and without locks anywhere.
 type GCKey struct {
 	Key       keys.Key
 	Timestamp hlc.Timestamp
@@ -165,7 +168,8 @@ type (
 
 	// GCRequest raises the threshold of a range below which it is not read, and
 	// deletes what nobody above the threshold sees. [Key, EndKey) is what of the
-	// range is concerned; a point stands for its range.
+	// range is concerned; a point stands for its range. A threshold that is raised binds
+	// requests after this one: Keys were chosen by one that stood before.
 	GCRequest struct {
 		RequestHeader
 		Key, EndKey keys.Key

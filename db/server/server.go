@@ -62,7 +62,7 @@ func Start(t env.Task, e env.Env, cfg Config) (*Server, error) {
 	s.rpc = rpc.New(e, s.clock)
 	s.store, err = store.Open(t, store.Config{
 		Env: e, Engine: s.engine, Clock: s.clock, NodeID: cfg.NodeID, StoreID: kv.StoreID(cfg.NodeID),
-		Transport: (*transport)(s), Observer: cfg.Observer,
+		Transport: (*transport)(s), Observer: cfg.Observer, Sender: kv.SenderFunc(s.sendAnywhere),
 	})
 	if err != nil {
 		return nil, err
@@ -108,6 +108,12 @@ func (s *Server) firstRange() *kv.RangeDescriptor {
 
 func (s *Server) send(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
 	return s.store.Send(t, ba)
+}
+
+// sendAnywhere is for the store's own batches. The router is younger than the store,
+// because it delivers to the store as well.
+func (s *Server) sendAnywhere(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
+	return s.router.Send(t, ba)
 }
 
 func (s *Server) sendViaGateway(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {

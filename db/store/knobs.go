@@ -13,11 +13,34 @@ var (
 	knobSnapReceivers = env.Knob{Name: "snapshot.receivers", Default: 2, Min: 1, Max: 16, Doc: "snapshots that a store receives at once"}
 	knobSnapMax       = env.Knob{Name: "snapshot.max.bytes", Default: 256 << 20, Min: 16 << 20, Max: 512 << 20, Doc: "bytes above which a snapshot is refused by its receiver"}
 	knobSnapIdle      = env.Knob{Name: "snapshot.idle", Default: int64(10 * time.Second), Min: int64(2 * time.Second), Max: int64(time.Minute), Doc: "time without a chunk after which half a snapshot is dropped, ns"}
+
+	knobRecoveryBatch = env.Knob{Name: "txn.recovery.batch", Default: 128, Min: 1, Max: 10_000, Doc: "writes in flight that a recovery asks for in one batch"}
+	knobResolveBatch  = env.Knob{Name: "txn.resolve.batch", Default: 100, Min: 1, Max: 10_000, Doc: "locks that are resolved by one batch"}
+	knobCleanupTasks  = env.Knob{Name: "txn.cleanup.tasks", Default: 16, Min: 1, Max: 1000, Doc: "ended transactions that a store cleans up after at once"}
+	knobCleanupQueue  = env.Knob{Name: "txn.cleanup.queue", Default: 1000, Min: 0, Max: 100_000, Doc: "ended transactions that wait for that; more are left to who meets them"}
+	knobCleanupTries  = env.Knob{Name: "txn.cleanup.tries", Default: 3, Min: 1, Max: 20, Doc: "attempts to clean up after a transaction"}
+	knobTxnPause      = env.Knob{Name: "txn.pause", Default: int64(50 * time.Millisecond), Min: int64(time.Millisecond), Max: int64(5 * time.Second), Doc: "pause before a push, or a cleanup, is tried again, ns; doubles, up to 16 times that"}
 )
 
 // Knobs lists the tunables of this room.
 func Knobs() []*env.Knob {
-	return []*env.Knob{&knobSnapRate, &knobSnapSenders, &knobSnapReceivers, &knobSnapMax, &knobSnapIdle}
+	return []*env.Knob{&knobSnapRate, &knobSnapSenders, &knobSnapReceivers, &knobSnapMax, &knobSnapIdle,
+		&knobRecoveryBatch, &knobResolveBatch, &knobCleanupTasks, &knobCleanupQueue, &knobCleanupTries, &knobTxnPause}
+}
+
+// txnSettings are the knobs of transactions in force.
+type txnSettings struct {
+	recoveryBatch, resolveBatch              int
+	cleanupTasks, cleanupQueue, cleanupTries int
+	pause                                    time.Duration
+}
+
+func readTxnSettings(p env.Process) txnSettings {
+	return txnSettings{
+		recoveryBatch: int(p.Knob(&knobRecoveryBatch)), resolveBatch: int(p.Knob(&knobResolveBatch)),
+		cleanupTasks: int(p.Knob(&knobCleanupTasks)), cleanupQueue: int(p.Knob(&knobCleanupQueue)), cleanupTries: int(p.Knob(&knobCleanupTries)),
+		pause: env.Duration(p, &knobTxnPause),
+	}
 }
 
 // The rare points of this room.
@@ -28,9 +51,26 @@ const (
 	probeSnapFailed   env.Probe = "store: snapshot could not be sent"
 	probeSnapDropped  env.Probe = "store: half a snapshot dropped"
 	probeNodeBack     env.Probe = "store: woke ranges for a node that is back"
+
+	probeRecovery           env.Probe = "txn: recovery begun"
+	probeRecoveryShared     env.Probe = "txn: recovery joined by another who waits"
+	probeRecoveryAsked      env.Probe = "txn: writes in flight asked for, before the record is told"
+	probeRecoveryFailed     env.Probe = "txn: recovery failed, for now"
+	probeRecoveryMoot       env.Probe = "txn: recovery moot, the transaction has moved on"
+	probeRecoveredCommitted env.Probe = "txn: recovered as committed"
+	probeRecoveredAborted   env.Probe = "txn: recovered as aborted"
+	probeResolveResumed     env.Probe = "txn: locks of a span resolved piece by piece"
+	probeCleanupDropped     env.Probe = "txn: cleanup dropped, too many wait"
+	probeCleanupGivenUp     env.Probe = "txn: cleanup given up"
+	probeAbandonedEnded     env.Probe = "txn: abandoned one ended for its record"
+	probeRecordRemovable    env.Probe = "txn: locks resolved, before the record is removed"
+	probeRecordRemoved      env.Probe = "txn: record removed"
 )
 
 // Probes lists the rare points of this room.
 func Probes() []env.Probe {
-	return []env.Probe{probeSnapHalf, probeSnapComplete, probeSnapRefused, probeSnapFailed, probeSnapDropped, probeNodeBack}
+	return []env.Probe{probeSnapHalf, probeSnapComplete, probeSnapRefused, probeSnapFailed, probeSnapDropped, probeNodeBack,
+		probeRecovery, probeRecoveryShared, probeRecoveryAsked, probeRecoveryFailed, probeRecoveryMoot, probeRecoveredCommitted,
+		probeRecoveredAborted, probeResolveResumed, probeCleanupDropped, probeCleanupGivenUp, probeAbandonedEnded,
+		probeRecordRemovable, probeRecordRemoved}
 }

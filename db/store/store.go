@@ -34,6 +34,9 @@ type Config struct {
 	StoreID   kv.StoreID
 	Transport Transport
 	Observer  replica.Observer // may be nil
+	// Sender reaches ranges wherever they are. It is asked about transactions once the
+	// store has found any, hence not before Open has returned.
+	Sender kv.Sender
 }
 
 // Store is the replicas of one node, for one incarnation of its process.
@@ -52,6 +55,7 @@ type Store struct {
 	down  []kv.NodeID        // nodes that were down when somebody asked; sorted
 
 	snapshots  snapshots
+	txns       *Txns
 	tickTimer  env.Timer
 	stopped    bool
 	incarnated uint32
@@ -69,7 +73,7 @@ var incarnationKey = keys.StoreKey("incarnation")
 // incarnation, durably, before anything is proposed: identities of commands
 // contain the number.
 func Open(t env.Task, cfg Config) (*Store, error) {
-	s := &Store{cfg: cfg}
+	s := &Store{cfg: cfg, txns: newTxns(cfg.Env, cfg.NodeID, cfg.Sender)}
 	s.drainLine = s.drain
 	if err := s.incarnate(t); err != nil {
 		return nil, err
@@ -223,6 +227,12 @@ func (s *Store) SendMessage(m replica.Message) {
 	o.to, o.messages = to, append(o.messages, m)
 	s.schedule()
 }
+
+// Transactions settles what is open about the transactions that the store's ranges meet.
+func (s *Store) Transactions() *Txns { return s.txns }
+
+// TxnFinished implements replica.Host: see Txns.Finish.
+func (s *Store) TxnFinished(_ *replica.Replica, txn *kv.Txn) { s.txns.Finish(txn) }
 
 // Live implements replica.Host. It remembers who was down, to wake ranges that
 // went to sleep without them.
