@@ -52,8 +52,8 @@ func (x *Txns) PushTxn(t env.Task, req *kv.PushTxnRequest, policy kv.WaitPolicy)
 		if err == nil || !mayPass(err) {
 			return pushee, err
 		}
-		if pause.wait(t) != nil {
-			return nil, err
+		if e := pause.wait(t); e != nil {
+			return nil, gaveUp(e, err)
 		}
 	}
 }
@@ -86,8 +86,11 @@ func (x *Txns) QueryTxn(t env.Task, req *kv.QueryTxnRequest) (*kv.QueryTxnRespon
 		if br.Err == nil {
 			return br.Responses[0].(*kv.QueryTxnResponse), nil
 		}
-		if !mayPass(br.Err) || pause.wait(t) != nil {
+		if !mayPass(br.Err) {
 			return nil, br.Err
+		}
+		if e := pause.wait(t); e != nil {
+			return nil, gaveUp(e, br.Err)
 		}
 	}
 }
@@ -102,6 +105,12 @@ func (x *Txns) send(t env.Task, h kv.Header, reqs ...kv.Request) *kv.BatchRespon
 // the transaction.
 func mayPass(e *kv.Error) bool {
 	return e.Refused() || e.Ambiguous() || e.Kind == kv.Timeout || e.Kind == kv.IndeterminateCommit
+}
+
+// gaveUp is the error of a task that was ended while it tried again. The last attempt's
+// own would be mistaken for one of the request that waits: refused, or ambiguous.
+func gaveUp(ended error, last *kv.Error) *kv.Error {
+	return kv.Errorf(kv.Timeout, "%s; last: %s", ended, last)
 }
 
 // pause is the time between two attempts. It doubles, up to a bound.
