@@ -15,6 +15,9 @@
 //	to the engine           holding all raft messages,  in chunks, at a bounded rate
 //	                        heartbeats included
 //
+// Beside them stands what the ranges of the store need to know, and to have done, about
+// transactions whose records and locks are anywhere (Txns).
+//
 // What it promises: messages of a range reach its replica, in the order in which
 // they came; a snapshot is handed over complete or not at all; whatever was
 // synced before a restart is found again by Open.
