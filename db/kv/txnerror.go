@@ -48,11 +48,12 @@ const (
 	AbortNoRecord                 // the record may no longer be created
 	AbortReplay                   // the record may have been finalised before
 	AbortDeadlock                 // it was chosen to break a cycle
+	AbortGatewayLost              // its coordinator is gone, or out of reach, and was never asked to commit
 	numAbortReasons
 )
 
 var abortReasonNames = [numAbortReasons]string{"no reason", "record found", "abort span", "client reject", "pushed",
-	"record cannot be created", "possible replay", "deadlock"}
+	"record cannot be created", "possible replay", "deadlock", "gateway lost"}
 
 // String is the reason's name.
 func (r AbortReason) String() string {

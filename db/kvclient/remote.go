@@ -15,19 +15,21 @@ import (
 type Remote struct {
 	p        env.Process
 	node     *rpc.Node
-	gateways []string
-	current  int
+	gateways *Gateways
 	set      settings
 	rand     *rand.Rand
 }
 
 // NewRemote returns a Remote that begins with the first of the gateways.
 func NewRemote(p env.Process, n *rpc.Node, gateways []string) *Remote {
-	return &Remote{p: p, node: n, gateways: append([]string(nil), gateways...), set: readSettings(p), rand: p.Rand("kvclient.backoff")}
+	return &Remote{p: p, node: n, gateways: NewGateways(p, gateways), set: readSettings(p), rand: p.Rand("kvclient.backoff")}
 }
 
 // Gateway is the endpoint that the next batch goes to first.
-func (r *Remote) Gateway() string { return r.gateways[r.current] }
+func (r *Remote) Gateway() string { return r.gateways.Current() }
+
+// Gateways is the choice, for whoever else sends on behalf of the same client.
+func (r *Remote) Gateways() *Gateways { return r.gateways }
 
 // Send implements kv.Sender.
 func (r *Remote) Send(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
@@ -59,7 +61,7 @@ func (r *Remote) Send(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
 			// The batch may be executed, now or later. Another attempt could execute it
 			// twice, and nothing that it answers would tell what became of this one.
 			r.p.Probe(ProbeAmbiguous)
-			r.leave(gateway)
+			r.gateways.Leave(gateway)
 			return kv.ErrorResponse(kv.AmbiguousError(kv.Errorf(kv.NodeUnavailable, "%v", err), "no answer from gateway %s", gateway))
 		default:
 			last = kv.Errorf(kv.NodeUnavailable, "%v", err)
@@ -67,8 +69,8 @@ func (r *Remote) Send(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
 		if err := t.Err(); err != nil {
 			return timeout(err)
 		}
-		r.leave(gateway)
-		if tries%len(r.gateways) == 0 {
+		r.gateways.Leave(gateway)
+		if tries%r.gateways.Len() == 0 {
 			if err := pause.pause(t, r.p, deadline); err != nil {
 				return timeout(err)
 			}
@@ -77,7 +79,7 @@ func (r *Remote) Send(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
 }
 
 func (r *Remote) attempt(t env.Task, gateway string, ba *kv.BatchRequest, left time.Duration, safe bool) (*kv.BatchResponse, error) {
-	if safe && ba.Txn == nil && len(r.gateways) > 1 {
+	if safe && ba.Txn == nil && r.gateways.Len() > 1 {
 		left = min(left, 2*r.set.readAttempt)
 	}
 	sent := *ba
@@ -93,12 +95,4 @@ func (r *Remote) attempt(t env.Task, gateway string, ba *kv.BatchRequest, left t
 		}
 	}
 	return br, nil
-}
-
-// leave moves on from a gateway, unless another task has done so.
-func (r *Remote) leave(gateway string) {
-	if r.Gateway() == gateway && len(r.gateways) > 1 {
-		r.p.Probe(ProbeGatewayLost)
-		r.current = (r.current + 1) % len(r.gateways)
-	}
 }

@@ -3,6 +3,7 @@
 // the order in which each may rely on the one before, and takes them apart again.
 //
 //	clients --"batch via gateway"--> Router --+--"batch"--> other nodes' stores
+//	        --"session"-> Gateway -> Txns -^  |
 //	                                          |
 //	other nodes --"batch"------------------> Store <--"raft", "snapshot"--> other stores
 //	                                          |

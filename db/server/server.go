@@ -10,6 +10,7 @@ import (
 	"simulacrum/db/kvclient"
 	"simulacrum/db/replica"
 	"simulacrum/db/rpc"
+	"simulacrum/db/session"
 	"simulacrum/db/storage"
 	"simulacrum/db/store"
 	"simulacrum/sim/env"
@@ -38,6 +39,7 @@ type Server struct {
 	rpc      *rpc.Node
 	store    *store.Store
 	router   *kvclient.Router
+	sessions *session.Gateway
 	stopping bool
 }
 
@@ -73,6 +75,7 @@ func Start(t env.Task, e env.Env, cfg Config) (*Server, error) {
 	})
 	kvclient.ServeStore(e, s.rpc, local)
 	kvclient.ServeGateway(e, s.rpc, kv.SenderFunc(s.sendViaGateway))
+	s.sessions = session.Serve(e, s.rpc, kvclient.NewTxns(e, s.clock, s.router, cfg.NodeID), cfg.NodeID, s.store.Incarnation())
 	s.serveTransport()
 	s.rpc.Listen()
 	for _, p := range cfg.Peers {
@@ -147,13 +150,19 @@ func (s *Server) Engine() *storage.Engine { return s.engine }
 // Clock is the node's hybrid clock.
 func (s *Server) Clock() *hlc.Clock { return s.clock }
 
+// Sessions are the conversations with clients.
+func (s *Server) Sessions() *session.Gateway { return s.sessions }
+
 // RPC is the node's end of all calls.
 func (s *Server) RPC() *rpc.Node { return s.rpc }
 
-// Stop ends the node in order: it takes no new work from clients, hands its leases
-// to others as far as that goes, and closes the engine. It takes a bounded time.
+// Stop ends the node in order: it takes no new work from clients, lets their sessions
+// end, hands its leases to others as far as that goes, and closes the engine. It takes a
+// bounded time.
 func (s *Server) Stop(t env.Task) {
 	s.stopping = true
+	t.SetDeadline(s.env.Mono() + sessionLimit)
+	s.sessions.Drain(t)
 	t.SetDeadline(s.env.Mono() + drainLimit)
 	s.store.VisitReplicas(func(r *replica.Replica) bool {
 		s.handOver(t, r)
@@ -167,8 +176,12 @@ func (s *Server) Stop(t env.Task) {
 	}
 }
 
-// drainLimit bounds how long a node that stops tries to get rid of its leases.
-const drainLimit = 3 * time.Second
+// drainLimit bounds how long a node that stops tries to get rid of its leases, and
+// sessionLimit how long it waits for sessions to end before that.
+const (
+	drainLimit   = 3 * time.Second
+	sessionLimit = 3 * time.Second
+)
 
 // handOver gives a lease to the first other replica that can take it.
 func (s *Server) handOver(t env.Task, r *replica.Replica) {

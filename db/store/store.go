@@ -148,6 +148,9 @@ func (s *Store) Replica(id kv.RangeID) *replica.Replica {
 	return nil
 }
 
+// Incarnation is how often a store has been opened on this disk, this time included.
+func (s *Store) Incarnation() int64 { return int64(s.incarnated) }
+
 // VisitReplicas calls fn for each replica in order of range, until it returns false.
 func (s *Store) VisitReplicas(fn func(r *replica.Replica) bool) {
 	for _, r := range s.replicas {

@@ -48,6 +48,11 @@ var importRules = []importRule{
 		use: "db/storage; compare with pebble in tests only",
 	},
 	{
+		room: "db/session", ban: []string{"./db/storage", "./db/mvcc", "./db/concurrency", "./db/replica", "./db/store"},
+		why: "a session hands on to whoever coordinates its transaction",
+		use: "kv.TxnStarter, which it is given",
+	},
+	{
 		room: "db/kvclient", ban: []string{"./db/storage", "./db/mvcc", "./db/concurrency", "./db/replica", "./db/store"},
 		why: "a client reaches data through messages alone",
 		use: "db/kv for the vocabulary, db/rpc for the way",
@@ -99,7 +104,7 @@ var importRules = []importRule{
 var layers = map[string]int{
 	"db/codec": 0, "db/hlc": 1, "db/keys": 2, "db/kv": 3, "db/rpc": 4, "db/storage": 5, "db/mvcc": 6,
 	"db/concurrency": 7, "db/gossip": 8, "db/liveness": 9, "db/placement": 9, "db/replica": 10, "db/store": 11,
-	"db/kvclient": 12, "db/sql": 13, "db/server": 20,
+	"db/kvclient": 12, "db/session": 13, "db/sql": 13, "db/server": 20,
 }
 
 // libraries are the modules outside the standard library that code other than

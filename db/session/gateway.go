@@ -1,0 +1,168 @@
+package session
+
+import (
+	"container/list"
+	"time"
+
+	"simulacrum/db/kv"
+	"simulacrum/db/rpc"
+	"simulacrum/sim/env"
+)
+
+// Gateway is a node's end of the sessions of its clients.
+type Gateway struct {
+	p           env.Process
+	starter     kv.TxnStarter
+	node        kv.NodeID
+	incarnation int64
+	set         gatewaySettings
+
+	sessions map[key]*session   // looked up only: order is that of the lists
+	open     *list.List         // in order of their beginning
+	ended    *list.List         // in order of their end
+	clients  map[string]*client // of the sessions, looked up only
+	stopping bool
+	drained  *env.Promise[struct{}] // if somebody waits for the last to end
+}
+
+// key finds a session.
+type key struct {
+	client string
+	id     ID
+}
+
+// client is what is known of an endpoint that has sessions, ended ones included.
+type client struct {
+	born     time.Duration // of its latest incarnation
+	sessions int
+}
+
+type gatewaySettings struct {
+	idle, remember, drain time.Duration
+	max, answerBytes      int
+}
+
+// Serve has sessions answered at node n. Transactions are begun by starter. The
+// incarnation is a number that no other of the same node has, above 0.
+func Serve(p env.Process, n *rpc.Node, starter kv.TxnStarter, node kv.NodeID, incarnation int64) *Gateway {
+	g := &Gateway{
+		p: p, starter: starter, node: node, incarnation: incarnation,
+		set: gatewaySettings{
+			idle: env.Duration(p, knobIdle), remember: env.Duration(p, knobRemember), drain: env.Duration(p, knobDrain),
+			max: int(p.Knob(knobMax)), answerBytes: int(p.Knob(knobAnswerBytes)),
+		},
+		sessions: map[key]*session{}, clients: map[string]*client{}, open: list.New(), ended: list.New(),
+	}
+	n.Handle(Kind, func(t env.Task, from string, m env.Message) env.Message { return g.step(t, from, m.(*request)) })
+	return g
+}
+
+// Open is how many sessions have not ended.
+func (g *Gateway) Open() int { return g.open.Len() }
+
+// step executes one step, or answers it otherwise.
+func (g *Gateway) step(t env.Task, from string, q *request) *response {
+	if q.Left > 0 {
+		bind(g.p, t, q.Left)
+	}
+	k := key{from, q.ID}
+	s := g.sessions[k]
+	switch {
+	case (q.Action == actBegin) != (q.Step == 1) && q.Action != actRollback:
+		return g.answer(refusedOrder)
+	case s == nil && q.Action == actBegin:
+		return g.begin(t, k, q)
+	case s == nil, q.Incarnation != 0 && q.Incarnation != g.incarnation:
+		return g.answer(refusedUnknown)
+	}
+	return s.step(t, q)
+}
+
+func (g *Gateway) answer(f refusal) *response {
+	return &response{Refusal: f, Node: g.node, Incarnation: g.incarnation}
+}
+
+// begin makes a session.
+func (g *Gateway) begin(t env.Task, k key, q *request) *response {
+	if g.stopping {
+		return g.answer(refusedStopping)
+	}
+	if !g.admit(k) {
+		return g.answer(refusedUnknown)
+	}
+	if !g.room() {
+		g.p.Probe(ProbeFull)
+		return g.answer(refusedFull)
+	}
+	s := &session{g: g, key: k}
+	s.place = g.open.PushBack(s)
+	g.sessions[k] = s
+	c := g.clients[k.client]
+	if c == nil {
+		c = &client{}
+		g.clients[k.client] = c
+	}
+	c.born = max(c.born, k.id.Born)
+	c.sessions++
+	return s.run(t, q)
+}
+
+// admit rolls back what earlier incarnations of the client have left behind, whose end
+// nobody will ever ask for. It reports whether this one is not itself such a one.
+func (g *Gateway) admit(k key) bool {
+	c := g.clients[k.client]
+	if c == nil || c.born == k.id.Born {
+		return true
+	}
+	if k.id.Born < c.born {
+		return false
+	}
+	for e := g.open.Front(); e != nil; {
+		s := e.Value.(*session)
+		e = e.Next()
+		if s.key.client == k.client && s.key.id.Born < k.id.Born {
+			g.p.Probe(ProbeClientGone)
+			s.rollback("its client was restarted")
+		}
+	}
+	return true
+}
+
+// room makes sure that there is room for one more session: those that have ended are
+// forgotten, the oldest first.
+func (g *Gateway) room() bool {
+	if len(g.sessions) < g.set.max {
+		return true
+	}
+	oldest := g.ended.Front()
+	if oldest == nil {
+		return false
+	}
+	oldest.Value.(*session).forget()
+	return true
+}
+
+// Drain begins no sessions any more, waits a while for those that are open to end, and
+// rolls back the rest. It waits no longer than t may.
+func (g *Gateway) Drain(t env.Task) {
+	g.stopping = true
+	if g.open.Len() > 0 {
+		g.drained = &env.Promise[struct{}]{}
+		_, err := g.drained.Wait(t, "session: drain", g.set.drain)
+		if err != nil {
+			g.p.Log("sessions are open: %v", err)
+		}
+	}
+	for e := g.open.Front(); e != nil; e = g.open.Front() {
+		g.p.Probe(ProbeDrained)
+		e.Value.(*session).rollback("the gateway stops")
+	}
+}
+
+// bind has the task end no later than after the time left.
+func bind(p env.Process, t env.Task, left time.Duration) {
+	at := p.Mono() + left
+	if before := t.SetDeadline(at); before > 0 && before < at {
+		t.SetDeadline(before)
+	}
+}
