@@ -20,13 +20,15 @@ type Want struct {
 // outcomes, on which the other verdicts rest.
 func Vacuity(h *history.History, wants []Want) Verdict {
 	var ok [history.Append + 1]int
-	var info, failed, conditions int
+	var info, failed, conditions, undone int
 	for i := range h.Ops {
 		op := &h.Ops[i]
-		switch op.Outcome {
-		case history.Info:
+		switch {
+		case op.Err == history.Undone:
+			undone++
+		case op.Outcome == history.Info:
 			info++
-		case history.Fail:
+		case op.Outcome == history.Fail:
 			failed++
 			if op.Err == history.ConditionFailed {
 				conditions++
@@ -48,9 +50,12 @@ func Vacuity(h *history.History, wants []Want) Verdict {
 			v.Details = append(v.Details, fmt.Sprintf("%s succeeded %d times; at least %d were asked for.", w.F, ok[w.F], w.Min))
 		}
 	}
-	v.Counts = append(v.Counts, Count{"operations", int64(len(h.Ops))}, Count{"conflicts", int64(conflicts(h))},
+	v.Counts = append(v.Counts, Count{"operations", int64(len(h.Ops) - undone)}, Count{"conflicts", int64(conflicts(h))},
 		Count{"conditions not met", int64(conditions)}, Count{"failed", int64(failed)}, Count{"unknown outcomes", int64(info)})
-	v.Summary = fmt.Sprintf("%s, of which %d failed and %d have an unknown outcome", plural(len(h.Ops), "operation"), failed, info)
+	if undone > 0 {
+		v.Counts = append(v.Counts, Count{"undone on the way", int64(undone)})
+	}
+	v.Summary = fmt.Sprintf("%s, of which %d failed and %d have an unknown outcome", plural(len(h.Ops)-undone, "operation"), failed, info)
 	if short > 0 || len(h.Ops) == 0 {
 		v.Valid = Vacuous
 		v.Summary = fmt.Sprintf("too little happened: %s below what was asked for", plural(short, "kind"))
@@ -75,6 +80,9 @@ func conflicts(h *history.History) int {
 	sort.SliceStable(order, func(i, j int) bool { return h.Ops[order[i]].Call < h.Ops[order[j]].Call })
 	for _, i := range order {
 		op := &h.Ops[i]
+		if op.Err == history.Undone {
+			continue
+		}
 		for _, a := range op.Actions {
 			list := byKey[a.Key]
 			n := 0
@@ -208,8 +216,13 @@ func Availability(h *history.History) Verdict {
 	var ends []int64
 	var n [3]int64
 	var first, last int64
+	total := 0
 	for i := range h.Ops {
 		op := &h.Ops[i]
+		if op.Err == history.Undone {
+			continue
+		}
+		total++
 		n[op.Outcome]++
 		if i == 0 || op.Call < first {
 			first = op.Call
@@ -221,7 +234,7 @@ func Availability(h *history.History) Verdict {
 			ends = append(ends, op.Return)
 		}
 	}
-	if len(h.Ops) == 0 {
+	if total == 0 {
 		v.Valid, v.Summary = Vacuous, "no operations"
 		return v
 	}
@@ -233,8 +246,8 @@ func Availability(h *history.History) Verdict {
 		}
 		prev = e
 	}
-	served := float64(len(ends)) / float64(len(h.Ops)) * 100
+	served := float64(len(ends)) / float64(total) * 100
 	v.Counts = []Count{{"answered", int64(len(ends))}, {"failed", n[history.Fail]}, {"unknown outcomes", n[history.Info]}, {"longest silence (ms)", gap / 1e6}}
-	v.Summary = fmt.Sprintf("%.2f %% of %d operations answered; longest time without an answer %.3f s from %s", served, len(h.Ops), float64(gap)/1e9, history.Clock(from))
+	v.Summary = fmt.Sprintf("%.2f %% of %d operations answered; longest time without an answer %.3f s from %s", served, total, float64(gap)/1e9, history.Clock(from))
 	return v
 }

@@ -46,13 +46,13 @@ func (w *mixed) wants() []checker.Want {
 }
 
 // wellFormed is the verdict on answers that no history is needed to condemn.
-func (w *mixed) wellFormed(h *history.History) checker.Verdict {
-	v := checker.Verdict{Check: "well-formed", Valid: checker.OK, Details: w.odd,
+func (b *base) wellFormed(h *history.History) checker.Verdict {
+	v := checker.Verdict{Check: "well-formed", Valid: checker.OK, Details: b.odd,
 		Summary: "every answer had the shape of its question",
 		Counts:  []checker.Count{{Name: "operations", N: int64(len(h.Ops))}}}
-	if len(w.odd) > 0 {
+	if len(b.odd) > 0 {
 		v.Valid = checker.Violation
-		v.Summary = fmt.Sprintf("%d answers were malformed, the first: %s", len(w.odd), w.odd[0])
+		v.Summary = fmt.Sprintf("%d answers were malformed, the first: %s", len(b.odd), b.odd[0])
 	}
 	return v
 }

@@ -35,7 +35,19 @@ func (o outcome) result() history.Value { return o.op.Actions[0].Result }
 type base struct {
 	Params
 	odd []string // answers that are wrong in themselves, in order of time
+
+	// Of transactions.
+	values     int64          // the last value that was given out
+	done       map[string]int // what committed transactions did, by kind
+	attempts   int            // of all transactions
+	rolledBack int            // transactions that their clients did not want
 }
+
+// fresh is a value that nobody has written.
+func (b *base) fresh() int64 { b.values++; return b.values }
+
+// did counts what was done of a kind that must be done in a run.
+func (b *base) did(kind string) { b.done[kind]++ }
 
 // oddity notes an answer that is malformed: rows out of order or of other keys,
 // values that nobody can have written.

@@ -35,12 +35,16 @@ func (w *counters) once(t env.Task, c *Client) outcome {
 }
 
 func (w *counters) get(i int) step {
-	return step{Op{Kind: Get, Key: []byte(w.keys[i])}, history.Action{F: history.Read, Key: w.keys[i]}, readValue}
+	return getStep(w.keys[i])
 }
 
 func (w *counters) add(i int, delta int64) step {
-	return step{Op{Kind: Increment, Key: []byte(w.keys[i]), Delta: delta},
-		history.Action{F: history.Increment, Key: w.keys[i], Arg: history.Int(delta)},
+	return incrementStep(w.keys[i], delta)
+}
+
+func incrementStep(key string, delta int64) step {
+	return step{Op{Kind: Increment, Key: []byte(key), Delta: delta},
+		history.Action{F: history.Increment, Key: key, Arg: history.Int(delta)},
 		func(res OpResult) (history.Value, error) { return history.Int(res.Int), nil }}
 }
 

@@ -18,7 +18,10 @@ import (
 //	s00/ctr/000           a counter
 //	s00/reg/000, /012 ..  registers; register i lies in slot i mod slots
 //	s00/set/00000007 ..   elements of this slot's set, one key each
+//	s00/touch             asked for by workloads of transactions, in Setup and Final
 //	s01/...               <- a split
+//
+// Workloads of transactions have further parts: list, acct, fork, g2, max, seq.
 
 // slotPrefix is what every key of a slot begins with.
 func slotPrefix(slot int) string { return fmt.Sprintf("s%02d/", slot) }
@@ -26,6 +29,18 @@ func slotPrefix(slot int) string { return fmt.Sprintf("s%02d/", slot) }
 func registerKey(slots, i int) string { return fmt.Sprintf("%sreg/%03d", slotPrefix(i%slots), i) }
 func counterKey(slots, i int) string  { return fmt.Sprintf("%sctr/%03d", slotPrefix(i%slots), i) }
 func setName(slot int) string         { return slotPrefix(slot) + "set" }
+
+// touchKey is a key of each slot that is there to be asked for.
+func touchKey(slot int) string { return slotPrefix(slot) + "touch" }
+
+// splitsOf has each slot but the first begin a range.
+func splitsOf(slots int) [][]byte {
+	var keys [][]byte
+	for i := 1; i < slots; i++ {
+		keys = append(keys, []byte(slotPrefix(i)))
+	}
+	return keys
+}
 
 func elementKey(slot int, n int64) string { return fmt.Sprintf("%s/%08d", setName(slot), n) }
 
@@ -44,14 +59,46 @@ func Decode(value []byte) (history.Value, error) {
 	if value == nil {
 		return history.NoKey(), nil
 	}
+	if len(value) == 0 {
+		return history.Value{}, fmt.Errorf("an empty value: no workload writes one")
+	}
 	if len(value) == 8 && (value[0] == 0 || value[0] == 0xff) {
 		return history.Int(int64(binary.BigEndian.Uint64(value))), nil
+	}
+	if value[0] == '[' {
+		return decodeList(value)
 	}
 	n, err := strconv.ParseInt(string(value), 10, 64)
 	if err != nil {
 		return history.Value{}, fmt.Errorf("%q is no value that a workload writes", value)
 	}
 	return history.Int(n), nil
+}
+
+// EncodeList is how lists are stored that are one value: "[1 2 3]".
+func EncodeList(list []int64) []byte {
+	b := []byte{'['}
+	for i, n := range list {
+		if i > 0 {
+			b = append(b, ' ')
+		}
+		b = strconv.AppendInt(b, n, 10)
+	}
+	return append(b, ']')
+}
+
+func decodeList(value []byte) (history.Value, error) {
+	inner, ok := strings.CutSuffix(string(value[1:]), "]")
+	list := []int64{}
+	for _, part := range strings.Fields(inner) {
+		n, err := strconv.ParseInt(part, 10, 64)
+		ok = ok && err == nil
+		list = append(list, n)
+	}
+	if !ok {
+		return history.Value{}, fmt.Errorf("%q is no list that a workload writes", value)
+	}
+	return history.List(list...), nil
 }
 
 // element is the number in the last part of an element's key.

@@ -34,17 +34,15 @@ type mixed struct {
 	weights []int
 }
 
+func newMixed(name string, b *base, parts ...part) *mixed {
+	return &mixed{base: b, name: name, parts: parts, weights: []int{1}}
+}
+
 // Name implements Workload.
 func (w *mixed) Name() string { return w.name }
 
-// Splits implements Workload: each slot but the first begins a range.
-func (w *mixed) Splits() [][]byte {
-	var keys [][]byte
-	for i := 1; i < w.Slots; i++ {
-		keys = append(keys, []byte(slotPrefix(i)))
-	}
-	return keys
-}
+// Splits implements Workload.
+func (w *mixed) Splits() [][]byte { return splitsOf(w.Slots) }
 
 // Setup implements Workload: a first write to each slot, so that the run begins
 // with every range served.
@@ -74,7 +72,7 @@ func (w *mixed) Run(t env.Task, c *Client) {
 }
 
 // backoff draws how long a client waits after an error.
-func (w *mixed) backoff(c *Client) time.Duration {
+func (b *base) backoff(c *Client) time.Duration {
 	return time.Duration(5+c.Rand.IntN(45)) * time.Millisecond
 }
 

@@ -16,12 +16,11 @@ type registers struct {
 	keys  []string
 	slot  []int           // of each key
 	last  []history.Value // of each key: what some client knew of it last
-	next  int64           // the next value to write
 }
 
 func newRegisters(b *base) *registers {
 	p := b.Params
-	r := &registers{base: b, slots: make([][]string, p.Slots), next: 1}
+	r := &registers{base: b, slots: make([][]string, p.Slots)}
 	for i := range p.Keys {
 		k := registerKey(p.Slots, i)
 		r.keys = append(r.keys, k)
@@ -36,8 +35,6 @@ func (r *registers) name() string { return "register" }
 
 // draw picks a register, one of the hot ones more often than not.
 func (r *registers) draw(rng *rand.Rand) int { return hotOr(rng, r.Keys, r.Hot, r.HotPercent) }
-
-func (r *registers) fresh() int64 { r.next++; return r.next - 1 }
 
 // once does one operation.
 func (r *registers) once(t env.Task, c *Client) outcome {
@@ -80,32 +77,15 @@ func (r *registers) single(t env.Task, c *Client, i int, s step) outcome {
 
 func readValue(res OpResult) (history.Value, error) { return Decode(res.Value) }
 
-func (r *registers) get(i int) step {
-	return step{Op{Kind: Get, Key: []byte(r.keys[i])}, history.Action{F: history.Read, Key: r.keys[i]}, readValue}
-}
+func (r *registers) get(i int) step { return getStep(r.keys[i]) }
 
-func (r *registers) put(i int) step {
-	n := r.fresh()
-	return step{Op{Kind: Put, Key: []byte(r.keys[i]), Value: EncodeInt(n)},
-		history.Action{F: history.Write, Key: r.keys[i], Arg: history.Int(n)}, nil}
-}
+func (r *registers) put(i int) step { return putStep(r.keys[i], r.fresh()) }
 
-func (r *registers) delete(i int) step {
-	return step{Op{Kind: Delete, Key: []byte(r.keys[i])}, history.Action{F: history.Delete, Key: r.keys[i]}, nil}
-}
+func (r *registers) delete(i int) step { return deleteStep(r.keys[i]) }
 
 // cas expects what some client knew last, which is often still so: clients may
 // tell each other.
-func (r *registers) cas(i int) step {
-	n, expect := r.fresh(), r.last[i]
-	op := Op{Kind: CPut, Key: []byte(r.keys[i]), Value: EncodeInt(n)}
-	if old, ok := expect.Int(); ok {
-		op.Expect = EncodeInt(old)
-	} else {
-		expect = history.NoKey()
-	}
-	return step{op, history.Action{F: history.CAS, Key: r.keys[i], Arg: history.Int(n), Expect: expect}, nil}
-}
+func (r *registers) cas(i int) step { return casStep(r.keys[i], r.last[i], r.fresh()) }
 
 // scan reads a stretch of a slot's registers, mostly all of them.
 func (r *registers) scan(rng *rand.Rand, slot int, reverse bool) step {
@@ -114,33 +94,7 @@ func (r *registers) scan(rng *rand.Rand, slot int, reverse bool) step {
 		from := rng.IntN(len(keys) - 1)
 		keys = keys[from : from+1+rng.IntN(len(keys)-from)]
 	}
-	return r.scanKeys(keys, reverse)
-}
-
-func (r *registers) scanKeys(keys []string, reverse bool) step {
-	key, end := []byte(keys[0]), []byte(keys[len(keys)-1]+"\x00")
-	universe := make([]history.Row, len(keys))
-	for i, k := range keys {
-		universe[i] = history.Row{Key: k, Value: history.NoKey()}
-	}
-	kind := Scan
-	if reverse {
-		kind = ReverseScan
-	}
-	read := func(res OpResult) (history.Value, error) {
-		rows, odd := rowsOf(res.Rows, key, end, reverse)
-		all := make([]history.Row, 0, len(rows))
-		for _, row := range rows {
-			v, err := Decode(row.Value)
-			if err != nil {
-				odd = err
-			}
-			all = append(all, history.Row{Key: string(row.Key), Value: v})
-		}
-		return history.Rows(all...), odd
-	}
-	return step{Op{Kind: kind, Key: key, End: end},
-		history.Action{F: history.Scan, Key: keys[0], Arg: history.Rows(universe...)}, read}
+	return scanStep(keys, reverse)
 }
 
 // batch reads and writes several registers of one slot at one moment.
@@ -183,7 +137,7 @@ func (r *registers) past(t env.Task, c *Client, i int) outcome {
 	if c.Rand.IntN(2) == 0 {
 		return r.do(t, c, at, r.get(i))
 	}
-	return r.do(t, c, at, r.scanKeys(r.slots[r.slot[i]], c.Rand.IntN(2) == 0))
+	return r.do(t, c, at, scanStep(r.slots[r.slot[i]], c.Rand.IntN(2) == 0))
 }
 
 // touch writes something of a slot; it is how Final asks whether writes are served.
@@ -199,7 +153,7 @@ func (r *registers) sweep(slot int) []step {
 	if len(r.slots[slot]) == 0 {
 		return nil
 	}
-	return []step{r.scanKeys(r.slots[slot], false)}
+	return []step{scanStep(r.slots[slot], false)}
 }
 
 // universe lists all registers.

@@ -10,10 +10,10 @@ import (
 // slot is a set of its own.
 type sets struct {
 	*base
-	next int64
+	next int64 // the last element that was given out
 }
 
-func newSets(b *base) *sets { return &sets{base: b, next: 1} }
+func newSets(b *base) *sets { return &sets{base: b} }
 
 func (w *sets) name() string { return "set" }
 
@@ -28,14 +28,19 @@ func (w *sets) once(t env.Task, c *Client) outcome {
 
 // touch adds a fresh element.
 func (w *sets) touch(slot int) []step {
-	n := w.next
 	w.next++
-	return []step{{Op{Kind: Put, Key: []byte(elementKey(slot, n)), Value: EncodeInt(n)},
-		history.Action{F: history.Add, Key: setName(slot), Arg: history.Int(n)}, nil}}
+	return []step{addStep(slot, w.next)}
+}
+
+func addStep(slot int, n int64) step {
+	return step{Op{Kind: Put, Key: []byte(elementKey(slot, n)), Value: EncodeInt(n)},
+		history.Action{F: history.Add, Key: setName(slot), Arg: history.Int(n)}, nil}
 }
 
 // sweep reads the whole set of a slot.
-func (w *sets) sweep(slot int) []step {
+func (w *sets) sweep(slot int) []step { return []step{setStep(slot)} }
+
+func setStep(slot int) step {
 	key, end := spanOf(setName(slot))
 	read := func(res OpResult) (history.Value, error) {
 		rows, odd := rowsOf(res.Rows, key, end, false)
@@ -49,7 +54,7 @@ func (w *sets) sweep(slot int) []step {
 		}
 		return history.List(all...), odd
 	}
-	return []step{{Op{Kind: Scan, Key: key, End: end}, history.Action{F: history.Read, Key: setName(slot)}, read}}
+	return step{Op{Kind: Scan, Key: key, End: end}, history.Action{F: history.Read, Key: setName(slot)}, read}
 }
 
 // universe lists the sets.

@@ -1,9 +1,7 @@
 package workloads
 
 import (
-	"fmt"
 	"math/rand/v2"
-	"strings"
 	"time"
 
 	"simulacrum/checker"
@@ -53,6 +51,10 @@ type Client struct {
 	memory []history.Timestamp // of its last operations, the newest last
 }
 
+// txns is the endpoint as workloads of transactions need it: one without is a
+// mistake of whoever put the run together.
+func (c *Client) txns() Txns { return c.KV.(Txns) }
+
 // Final is how the end of a run went.
 type Final struct {
 	// Slots counts the parts of the key space, Served those that answered a write
@@ -70,104 +72,4 @@ type Context struct {
 	Skewed bool
 	// Versions are those that the database applied, or nil if nobody collected them.
 	Versions []checker.Version
-}
-
-// Params are the size and the mixture of a workload. The zero Params are
-// replaced, field by field, by those of Defaults.
-type Params struct {
-	// Slots is the number of parts of the key space: one for each range.
-	Slots int
-	// Keys is how many registers there are, and Counters how many counters, both
-	// spread over all slots.
-	Keys, Counters int
-	// Hot is how many registers, and counters, draw HotPercent of the operations.
-	// Below 0: none.
-	Hot, HotPercent int
-	// Think is the mean time from an answer to the next request, exponentially
-	// spread. Negative: none, a closed loop.
-	Think time.Duration
-	// Mix weighs the operations on registers.
-	Mix Mix
-	// Registers, Increments and Sets weigh the parts of the mixed workload.
-	Registers, Increments, Sets int
-}
-
-// Mix weighs operations on registers against each other.
-type Mix struct {
-	Read, Write, CAS, Delete, Scan, Reverse, Batch, Past int
-}
-
-// Defaults is a mixture in which clients of all regions meet on few keys.
-func Defaults() Params {
-	return Params{
-		Slots: 12, Keys: 36, Counters: 12, Hot: 3, HotPercent: 50, Think: 100 * time.Millisecond,
-		Mix:       Mix{Read: 30, Write: 25, CAS: 15, Delete: 5, Scan: 6, Reverse: 4, Batch: 10, Past: 5},
-		Registers: 60, Increments: 20, Sets: 20,
-	}
-}
-
-// fill replaces zero fields by the defaults.
-func (p Params) fill() Params {
-	d := Defaults()
-	for _, f := range []struct{ have, def *int }{
-		{&p.Slots, &d.Slots}, {&p.Keys, &d.Keys}, {&p.Counters, &d.Counters}, {&p.Hot, &d.Hot}, {&p.HotPercent, &d.HotPercent},
-	} {
-		if *f.have == 0 {
-			*f.have = *f.def
-		}
-	}
-	if p.Think == 0 {
-		p.Think = d.Think
-	}
-	if p.Mix == (Mix{}) {
-		p.Mix = d.Mix
-	}
-	if p.Registers == 0 && p.Increments == 0 && p.Sets == 0 {
-		p.Registers, p.Increments, p.Sets = d.Registers, d.Increments, d.Sets
-	}
-	return p
-}
-
-// Validate says what is wrong with parameters, and what would be right.
-func (p Params) Validate() error {
-	p = p.fill()
-	switch m := p.Mix; {
-	case p.Slots < 1 || p.Slots > 99:
-		return fmt.Errorf("slots = %d: say 1 to 99, one for each range", p.Slots)
-	case p.Keys < 1 || p.Keys > 999 || p.Counters < 1 || p.Counters > 999:
-		return fmt.Errorf("keys = %d and counters = %d: say 1 to 999 of each", p.Keys, p.Counters)
-	case p.Hot > p.Keys || p.HotPercent < 0 || p.HotPercent > 100:
-		return fmt.Errorf("hot = %d with %d percent: say at most %d keys, and 0 to 100", p.Hot, p.HotPercent, p.Keys)
-	case min(m.Read, m.Write, m.CAS, m.Delete, m.Scan, m.Reverse, m.Batch, m.Past) < 0,
-		min(p.Registers, p.Increments, p.Sets) < 0:
-		return fmt.Errorf("a weight is below 0: leave an operation out with 0")
-	}
-	return nil
-}
-
-// Names lists the workloads that New knows.
-func Names() []string { return []string{"register", "increments", "set", "mixed"} }
-
-// New makes a workload for one run.
-func New(name string, p Params) (Workload, error) {
-	if err := p.Validate(); err != nil {
-		return nil, err
-	}
-	p = p.fill()
-	b := &base{Params: p}
-	w := &mixed{name: name, base: b, weights: []int{1}}
-	switch name {
-	case "register":
-		w.parts = []part{newRegisters(b)}
-	case "increments":
-		w.parts = []part{newCounters(b)}
-	case "set":
-		w.parts = []part{newSets(b)}
-	case "mixed":
-		w.parts = []part{newRegisters(b), newCounters(b), newSets(b)}
-		w.weights = []int{p.Registers, p.Increments, p.Sets}
-	default:
-		return nil, fmt.Errorf("no workload is called %q: there are %s", name, strings.Join(Names(), ", "))
-	}
-	return w, nil
 }

@@ -23,6 +23,7 @@ type store struct {
 	s        *sim.Sim
 	rng      *rand.Rand
 	versions map[string][]version
+	dirty    map[string][]byte // what open transactions have written
 	last     Timestamp
 	defect   string
 	writes   int
@@ -68,11 +69,7 @@ func (s *store) at(key []byte, ts Timestamp) []byte {
 }
 
 func (s *store) execute(ops []Op, at Timestamp) (Result, error) {
-	ts := Timestamp{Wall: int64(s.s.Now())}
-	if !s.last.Less(ts) {
-		ts = Timestamp{s.last.Wall, s.last.Logical + 1}
-	}
-	s.last = ts
+	ts := s.tick()
 	read := ts
 	if at != (Timestamp{}) {
 		ts, read = at, at
@@ -135,13 +132,18 @@ func (s *store) execute(ops []Op, at Timestamp) (Result, error) {
 // run has ten clients work for ten seconds, two of which die and come back.
 func run(t *testing.T, seed uint64, name, defect string) (*history.History, []checker.Verdict, Final) {
 	t.Helper()
-	w, err := New(name, Params{Slots: 4, Keys: 12, Counters: 4})
+	p := Params{Slots: 4, Keys: 12, Counters: 4, Think: 20 * time.Millisecond, Txn: Defaults().Txn}
+	p.Txn.Away = 500 * time.Millisecond
+	if name == "registers" {
+		p.Txn.Add, p.Txn.Increment = 4, 4
+	}
+	w, err := New(name, p)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := sim.New(sim.Config{Seed: seed})
 	defer s.Close()
-	db := &store{s: s, rng: s.Rand("store"), versions: map[string][]version{}, defect: defect}
+	db := &store{s: s, rng: s.Rand("store"), versions: map[string][]version{}, dirty: map[string][]byte{}, defect: defect}
 	rec := history.NewRecorder()
 	begin, end := false, sim.Time(10*time.Second)
 	client := func(name string) *Client {
@@ -175,7 +177,7 @@ func run(t *testing.T, seed uint64, name, defect string) (*history.History, []ch
 		t.Fatal(f)
 	}
 	h := rec.History()
-	return h, w.Check(h, Context{}), final
+	return h, w.Check(h, Context{Versions: db.applied()}), final
 }
 
 // On a store that keeps its promises every workload passes, with something to
@@ -217,6 +219,36 @@ func TestBrokenStores(t *testing.T) {
 		{"set", "lost writes", "set"},
 		{"mixed", "lost writes", "set"},
 		{"mixed", "double increment", "counter"},
+		{"append", "no validation", "list-append"},
+		{"append", "snapshot isolation", "list-append"},
+		{"append", "phantoms", "list-append"},
+		{"append", "dirty reads", "list-append"},
+		{"append", "stale snapshots", "list-append"},
+		{"append", "rollbacks are ignored", "list-append"},
+		{"append", "lost writes", "transaction-witness"},
+		{"append", "torn commits", "transaction-witness"},
+		{"registers", "no validation", "rw-register"},
+		{"registers", "snapshot isolation", "rw-register"},
+		{"registers", "phantoms", "rw-register"},
+		{"registers", "dirty reads", "rw-register"},
+		{"registers", "stale snapshots", "rw-register"},
+		{"registers", "lost writes", "transaction-witness"},
+		{"registers", "own writes are missed", "well-formed"},
+		{"registers", "limits are ignored", "well-formed"},
+		{"registers", "rollbacks are ignored", "rw-register"},
+		{"registers", "rollbacks are ignored", "set"},
+		{"registers", "rollbacks are ignored", "counter"},
+		{"registers", "rollbacks are ignored", "well-formed"},
+		{"registers", "the past is now", "transaction-witness"},
+		{"bank", "no validation", "bank"},
+		{"bank", "torn commits", "bank"},
+		{"bank", "the past is now", "transaction-witness"},
+		{"long-fork", "lost writes", "rw-register"},
+		{"g2", "phantoms", "g2"},
+		{"g2", "snapshot isolation", "g2"},
+		{"monotonic", "no validation", "monotonic"},
+		{"monotonic", "phantoms", "monotonic"},
+		{"sequential", "lost writes", "sequential"},
 	} {
 		_, verdicts, _ := run(t, 2, c.workload, c.defect)
 		found := false
@@ -270,7 +302,7 @@ func TestParams(t *testing.T) {
 			t.Errorf("%+v was accepted", p)
 		}
 	}
-	if _, err := New("bank", Params{}); err == nil || !strings.Contains(err.Error(), "register") {
+	if _, err := New("no such", Params{}); err == nil || !strings.Contains(err.Error(), "register") {
 		t.Errorf("an unknown workload: %v", err)
 	}
 }

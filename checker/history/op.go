@@ -15,6 +15,12 @@ const Never = math.MaxInt64
 // None, only that it was not Expect. A Fail with another Err saw nothing.
 const ConditionFailed = "condition failed"
 
+// Undone is the Err of a Fail that stands for writes which were undone in the middle
+// of another operation of its client: those of an attempt of a transaction that was
+// begun anew, or after a savepoint that was rolled back to. What it wrote must never
+// be seen. It is no operation by itself, and is not counted as one.
+const Undone = "undone"
+
 // Outcome is what a client knows about its operation.
 type Outcome uint8
 

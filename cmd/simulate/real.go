@@ -190,7 +190,7 @@ func scenarioEntries(names []string) []entry {
 func workloadEntries() []entry {
 	var list []entry
 	for _, name := range workloads.Names() {
-		list = append(list, entry{name, ""})
+		list = append(list, entry{name, workloads.Doc(name)})
 	}
 	return list
 }

@@ -1,0 +1,196 @@
+package workloads
+
+import (
+	"time"
+
+	"simulacrum/sim/env"
+)
+
+// moveKind is what one move of a transaction does.
+type moveKind uint8
+
+const (
+	moveRead moveKind = iota
+	moveWrite
+	moveCAS
+	moveInitPut
+	moveDelete
+	moveDeleteRange
+	moveScan
+	moveReverse
+	moveLimited
+	moveAdd
+	moveIncrement
+	moveNested // a savepoint with moves of its own
+)
+
+var moveNames = [...]string{"read", "write", "cas", "init-put", "delete", "delete-range", "scan", "reverse scan", "limited scan", "add", "increment", "savepoint"}
+
+// String names a move as counts do.
+func (k moveKind) String() string { return moveNames[k] }
+
+// move is one step of a transaction as it is drawn.
+type move struct {
+	kind   moveKind
+	at     int // which key of the script
+	to     int // of a stretch: the last one
+	delta  int64
+	lock   Lock
+	safe   bool // the lock is replicated
+	inner  []move
+	undone bool // roll back to the savepoint
+}
+
+// course is what one transaction does, drawn before it begins: a client that must
+// begin anew does the same again.
+type course struct {
+	kind   string
+	moves  []move
+	o      TxnOptions
+	pause  time.Duration // between moves on average; 0: none
+	vanish int           // before this move the client stops talking; -1: it does not
+	away   time.Duration
+	goesOn bool // after having been away
+}
+
+// Kinds of transactions, as counts name them.
+const (
+	kindReadWrite = "read-write transaction"
+	kindReadOnly  = "read-only transaction"
+	kindPast      = "transaction in the past"
+	kindLong      = "long transaction"
+	kindAlone     = "operation outside of transactions"
+	kindShared    = "shared lock"
+	kindExclusive = "exclusive lock"
+	kindUndone    = "savepoint rolled back"
+)
+
+// draw draws a course; moves come from next, which is told whether the transaction
+// may write.
+func (b *base) draw(c *Client, next func(readOnly bool) move) course {
+	x, r := &b.Txn, c.Rand
+	p := course{kind: kindReadWrite, vanish: -1}
+	switch n := r.IntN(100); {
+	case n < x.Past && len(c.memory) > 0:
+		p.kind, p.o.At = kindPast, Timestamp(c.memory[r.IntN(len(c.memory))])
+	case n < x.Past+x.ReadOnly:
+		p.kind = kindReadOnly
+	}
+	p.o.Name = p.kind
+	readOnly := p.kind != kindReadWrite
+	for range 1 + r.IntN(x.Ops) {
+		p.moves = append(p.moves, next(readOnly))
+	}
+	if !readOnly && r.IntN(100) < x.Nested {
+		p.moves = nest(c, p.moves, func() move { return next(false) }, 0)
+	}
+	if r.IntN(100) < x.Long {
+		p.pause = x.Pause
+	}
+	if r.IntN(1000) < x.Vanish {
+		p.vanish, p.away, p.goesOn = r.IntN(len(p.moves)), exponential(r, x.Away), r.IntN(2) == 0
+	}
+	return p
+}
+
+// nest puts a savepoint somewhere, with moves of its own and perhaps another
+// savepoint within.
+func nest(c *Client, moves []move, next func() move, depth int) []move {
+	at := c.Rand.IntN(len(moves) + 1)
+	m := move{kind: moveNested, undone: c.Rand.IntN(2) == 0}
+	for range 1 + c.Rand.IntN(3) {
+		m.inner = append(m.inner, next())
+	}
+	if depth < 2 && c.Rand.IntN(2) == 0 {
+		m.inner = nest(c, m.inner, next, depth+1)
+	}
+	out := append(append([]move{}, moves[:at]...), m)
+	return append(out, moves[at:]...)
+}
+
+// follow does a transaction along its course. exec does a move, and last what is to
+// be done before the commit.
+func (b *base) follow(t env.Task, c *Client, p course, exec func(x *transaction, m move) error, last func(x *transaction) error) outcome {
+	return b.transact(t, c, p.o, func(x *transaction) error {
+		for i, m := range p.moves {
+			if i == p.vanish {
+				if err := x.pause(t, p.away); err != nil {
+					return err
+				}
+				if !p.goesOn {
+					return errRollback
+				}
+			}
+			if i > 0 && p.pause > 0 {
+				if err := x.pause(t, exponential(c.Rand, p.pause)); err != nil {
+					return err
+				}
+			}
+			if err := x.move(t, m, exec); err != nil {
+				return err
+			}
+		}
+		x.did(p.kind)
+		if x.paused {
+			x.did(kindLong)
+		}
+		if p.kind != kindReadWrite || last == nil {
+			return nil
+		}
+		return last(x)
+	})
+}
+
+// move does a move, or all within a savepoint.
+func (x *transaction) move(t env.Task, m move, exec func(x *transaction, m move) error) error {
+	if m.kind != moveNested {
+		err := exec(x, m)
+		switch {
+		case err != nil:
+		case m.lock == SharedLock:
+			x.did(kindShared)
+		case m.lock == ExclusiveLock:
+			x.did(kindExclusive)
+		}
+		if err == nil {
+			x.did(m.kind.String())
+		}
+		if isCondition(err) {
+			return nil
+		}
+		return err
+	}
+	s, err := x.savepoint(t)
+	if err != nil {
+		return err
+	}
+	for _, inner := range m.inner {
+		if err := x.move(t, inner, exec); err != nil {
+			return err
+		}
+	}
+	if m.undone {
+		return x.rollback(t, s)
+	}
+	x.did(moveNested.String())
+	return nil
+}
+
+// lock draws what a read locks. A transaction that only reads locks nothing.
+func (b *base) lock(c *Client, readOnly bool) (Lock, bool) {
+	n, safe := c.Rand.IntN(100), c.Rand.IntN(2) == 0
+	switch {
+	case readOnly:
+	case n < b.Txn.Shared:
+		return SharedLock, safe
+	case n < b.Txn.Shared+b.Txn.Exclusive:
+		return ExclusiveLock, safe
+	}
+	return NoLock, false
+}
+
+// locked is a step that locks what it reads.
+func (m move) locked(s step) step {
+	s.op.Lock, s.op.LockReplicated = m.lock, m.lock != NoLock && m.safe
+	return s
+}
