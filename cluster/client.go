@@ -8,6 +8,7 @@ import (
 	"simulacrum/db/kv"
 	"simulacrum/db/kvclient"
 	"simulacrum/db/rpc"
+	"simulacrum/db/session"
 	"simulacrum/nemesis"
 	"simulacrum/sim"
 	"simulacrum/sim/env"
@@ -60,6 +61,7 @@ func (c *Client) start() {
 	s := &Session{client: c, env: e}
 	s.rpc = rpc.New(e, nil)
 	s.remote = kvclient.NewRemote(e, s.rpc, c.gateways)
+	s.txns = session.NewRemote(e, s.rpc, s.remote.Gateways())
 	s.db = kv.NewDB(s.remote, uint64(c.machineNumber())<<40|c.sessions<<24)
 	e.Go("client", func(t env.Task) { c.program(t, s) })
 }
@@ -73,12 +75,13 @@ func (c *Client) machineNumber() int {
 	return 0
 }
 
-// Session is one incarnation of a client. It implements workloads.KV.
+// Session is one incarnation of a client. It implements workloads.Txns.
 type Session struct {
 	client *Client
 	env    *procEnv
 	rpc    *rpc.Node
 	remote *kvclient.Remote
+	txns   *session.Remote
 	db     *kv.DB
 }
 
