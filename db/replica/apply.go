@@ -72,6 +72,11 @@ func (r *Replica) applyEntry(b *storage.Batch, e *raftpb.Entry, f *effect) {
 		r.state.Lease = c.Lease.Next
 		r.scratch = c.Lease.Next.Encode(r.scratch[:0])
 		b.Put(keys.LeaseKey(r.rangeID), r.scratch)
+		if c.Lease.Next.Sequence != f.prev.Sequence {
+			reads := c.Lease.readsBefore()
+			r.scratch = reads.Encode(r.scratch[:0])
+			b.Put(keys.ReadSummaryKey(r.rangeID), r.scratch)
+		}
 		return
 	}
 	r.state.LeaseAppliedIndex = c.MaxLeaseIndex
@@ -80,6 +85,11 @@ func (r *Replica) applyEntry(b *storage.Batch, e *raftpb.Entry, f *effect) {
 			r.cfg.Env.Fatal(fmt.Errorf("replica: r%d: log entry %d: %w", r.rangeID, e.Index, err))
 		}
 		r.state.Stats.Add(c.Stats)
+		if !c.GCThreshold.IsEmpty() {
+			r.state.GCThreshold = r.state.GCThreshold.Forward(c.GCThreshold)
+			r.scratch = r.state.GCThreshold.Encode(r.scratch[:0])
+			b.Put(keys.GCThresholdKey(r.rangeID), r.scratch)
+		}
 	}
 }
 
@@ -126,7 +136,7 @@ func (r *Replica) afterApply(f *effect) {
 	if f.why == Applied {
 		switch c.Kind {
 		case KindLease:
-			r.leaseApplied(f.prev, c.Lease.Next)
+			r.leaseApplied(f.prev, c.Lease.Next, c.Lease.readsBefore())
 		case KindTruncate:
 			r.noteTruncation(entryID{c.TruncateTo, c.TruncateTerm})
 		}

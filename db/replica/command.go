@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"simulacrum/db/codec"
+	"simulacrum/db/concurrency"
 	"simulacrum/db/hlc"
 	"simulacrum/db/kv"
 	"simulacrum/db/mvcc"
@@ -59,9 +60,12 @@ type Command struct {
 	// copies only the first applies. Zero for lease requests, which have no part
 	// in this.
 	MaxLeaseIndex uint64
-	// KindWrite: the timestamp of all versions, what they add to the range's
-	// statistics, and the storage batch that writes them, by its representation.
-	WriteTS      hlc.Timestamp
+	// KindWrite: the timestamp of the versions that clients write (that of evaluation,
+	// if there are none), what the batch adds to the range's statistics, and the
+	// storage batch, by its representation.
+	WriteTS hlc.Timestamp
+	// GCThreshold is what the range's threshold is raised to; empty: it stays.
+	GCThreshold  hlc.Timestamp
 	Stats        mvcc.Stats
 	Batch        []byte
 	Lease        LeaseChange
@@ -77,6 +81,9 @@ type LeaseChange struct {
 	PrevSequence int64
 	PrevProposed hlc.Timestamp
 	Transfer     bool
+	// Reads is what the holder tells the next one about the reads that it has served.
+	// Only of a transfer: who takes a lease that has run out knows nothing.
+	Reads concurrency.ReadSummary
 }
 
 // commandVersion opens each encoded command.
@@ -105,13 +112,15 @@ func (c *Command) Encode(b []byte) []byte {
 	binary.LittleEndian.PutUint64(h[offLeaseIndex:], c.MaxLeaseIndex)
 	switch c.Kind {
 	case KindWrite:
-		b = c.Stats.Encode(c.WriteTS.Encode(b))
+		b = c.Stats.Encode(c.GCThreshold.Encode(c.WriteTS.Encode(b)))
 		b = append(b, c.Batch...)
 	case KindLease:
 		b = c.Lease.Next.Encode(b)
 		b = codec.AppendVarint(b, c.Lease.PrevSequence)
 		b = c.Lease.PrevProposed.Encode(b)
-		b = codec.AppendBool(b, c.Lease.Transfer)
+		if b = codec.AppendBool(b, c.Lease.Transfer); c.Lease.Transfer {
+			b = c.Lease.Reads.Encode(b)
+		}
 	case KindTruncate:
 		b = codec.AppendUvarint(b, c.TruncateTo)
 		b = codec.AppendUvarint(b, c.TruncateTerm)
@@ -143,14 +152,16 @@ func (c *Command) Decode(b []byte) error {
 	r := codec.MakeReader(b[commandHeader:])
 	switch c.Kind {
 	case KindWrite:
-		c.WriteTS = hlc.Decode(&r)
+		c.WriteTS, c.GCThreshold = hlc.Decode(&r), hlc.Decode(&r)
 		c.Stats = mvcc.DecodeStats(&r)
 		c.Batch = r.Rest()
 	case KindLease:
 		c.Lease.Next = kv.DecodeLease(&r)
 		c.Lease.PrevSequence = r.Varint()
 		c.Lease.PrevProposed = hlc.Decode(&r)
-		c.Lease.Transfer = r.Bool()
+		if c.Lease.Transfer = r.Bool(); c.Lease.Transfer {
+			c.Lease.Reads = concurrency.DecodeReadSummary(&r)
+		}
 	case KindTruncate:
 		c.TruncateTo = r.Uvarint()
 		c.TruncateTerm = r.Uvarint()

@@ -91,6 +91,7 @@ const (
 	probeLeaseTransferred  env.Probe = "replica: lease transferred"
 	probeLeaseStasis       env.Probe = "replica: request in the lease's stasis"
 	probeLeaseProscribed   env.Probe = "replica: lease of an earlier incarnation found"
+	probeLeaseTooShort     env.Probe = "replica: request beyond the lease"
 	probeLeadershipFollows env.Probe = "replica: leadership handed to the leaseholder"
 	probeCampaign          env.Probe = "replica: campaign"
 	probeForgetLeader      env.Probe = "replica: woke, leader dead"
@@ -102,6 +103,18 @@ const (
 	probeSnapshotInstalled env.Probe = "replica: snapshot installed, before sync"
 	probeSnapshotIgnored   env.Probe = "replica: snapshot ignored"
 	probeClockBehindWrites env.Probe = "replica: clock found behind versions"
+	probeAckedEarly        env.Probe = "replica: write acknowledged, before it is replicated"
+	probeWriteForwarded    env.Probe = "replica: write moved above reads"
+	probeForwarded         env.Probe = "replica: transaction moved up where it is evaluated"
+	probeUncertain         env.Probe = "replica: read met an uncertain value"
+	probePrevented         env.Probe = "replica: write prevented, since it was not found"
+	probeAbortSpan         env.Probe = "replica: request of an aborted transaction"
+	probeRecordRefused     env.Probe = "replica: transaction record refused"
+	probeStaged            env.Probe = "replica: staged, before ack"
+	probeStagingVoid       env.Probe = "replica: push of a staging that is void"
+	probeRollbackStaging   env.Probe = "replica: rollback of what is staging"
+	probeRecovered         env.Probe = "replica: staging transaction recovered"
+	probeOnePhase          env.Probe = "replica: committed in one phase"
 )
 
 // Probes lists the rare points of this room.
@@ -109,7 +122,9 @@ func Probes() []env.Probe {
 	return []env.Probe{probeAppendUnsynced, probeAppliedUnacked, probeEvaluated, probeLeaseMoved, probeReproposed,
 		probeNewLeaseIndex, probeRejectedLease, probeRejectedIndex, probeRejectedPrevious, probeAmbiguous,
 		probeLeaseAcquired, probeLeaseExtended, probeLeaseRevoked, probeLeaseTransferred, probeLeaseStasis,
-		probeLeaseProscribed, probeLeadershipFollows, probeCampaign, probeForgetLeader, probeLogConflict,
+		probeLeaseProscribed, probeLeaseTooShort, probeLeadershipFollows, probeCampaign, probeForgetLeader, probeLogConflict,
 		probeTruncated, probeTruncationHeld, probeQuiesced, probeWoke, probeSnapshotInstalled,
-		probeSnapshotIgnored, probeClockBehindWrites}
+		probeSnapshotIgnored, probeClockBehindWrites, probeAckedEarly, probeWriteForwarded, probeForwarded,
+		probeUncertain, probePrevented, probeAbortSpan, probeRecordRefused, probeStaged, probeStagingVoid,
+		probeRollbackStaging, probeRecovered, probeOnePhase}
 }

@@ -6,6 +6,7 @@ import (
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/tracker"
 
+	"simulacrum/db/codec"
 	"simulacrum/db/concurrency"
 	"simulacrum/db/hlc"
 	"simulacrum/db/keys"
@@ -98,14 +99,36 @@ func (r *Replica) requestLease() *proposal {
 		Next: next, PrevSequence: prev.Sequence, PrevProposed: prev.ProposedTS,
 	}}
 	r.wake(true)
-	r.lease.request = r.propose(&c, nil)
+	r.lease.request = r.propose(&c, &proposal{})
 	return r.lease.request
 }
 
-// leaseApplied runs when a lease replaced another.
-func (r *Replica) leaseApplied(prev, next kv.Lease) {
+// readsBefore is what may have been read under leases before Next: what its last
+// holder says, or, if it says nothing, everything below the start.
+func (l *LeaseChange) readsBefore() concurrency.ReadSummary {
+	s := l.Reads
+	s.Raise(l.Next.Start)
+	return s
+}
+
+// loadReads is the readsBefore of the lease that the engine's state holds.
+func (r *Replica) loadReads() (concurrency.ReadSummary, error) {
+	v, ok, err := r.engine.Get(keys.ReadSummaryKey(r.rangeID))
+	if err != nil || !ok {
+		return concurrency.ReadSummary{}, err
+	}
+	rd := codec.MakeReader(v)
+	s := concurrency.DecodeReadSummary(&rd)
+	return s, rd.Done()
+}
+
+// leaseApplied runs when a lease replaced another. reads is what may have been read
+// before it.
+func (r *Replica) leaseApplied(prev, next kv.Lease, reads concurrency.ReadSummary) {
 	if next.Sequence != prev.Sequence {
 		r.leaseChanged()
+		r.requests.OnLeaseChanged(next.Sequence)
+		r.noteReadsBefore(next, reads)
 	}
 	if next.Replica.ReplicaID == r.self.ReplicaID {
 		// All that was served under earlier leases was below the start.
@@ -120,6 +143,21 @@ func (r *Replica) leaseApplied(prev, next kv.Lease) {
 		o.LeaseApplied(r, prev, next)
 	}
 	r.followLease()
+}
+
+// noteReadsBefore keeps the holder of a new lease from writing beneath what was read
+// under earlier ones.
+func (r *Replica) noteReadsBefore(next kv.Lease, reads concurrency.ReadSummary) {
+	if next.Replica.ReplicaID != r.self.ReplicaID {
+		r.reads = nil
+		return
+	}
+	if r.reads == nil {
+		t := r.cfg.Requests.Tunables
+		r.reads = concurrency.NewTimestampCache(t.CachePageBytes, t.CachePages, next.Start)
+	}
+	r.reads.RaiseLowWater(next.Start)
+	r.reads.Apply(reads)
 }
 
 // tickLease prolongs the own lease while the range is in use. An idle range lets
@@ -206,7 +244,7 @@ func (r *Replica) TransferLease(t env.Task, target kv.StoreID) (kv.Lease, *kv.Er
 	if !ok {
 		return kv.Lease{}, r.errorf(kv.BadRequest, "s%d has no replica", target)
 	}
-	if err := r.awaitLease(t); err != nil {
+	if err := r.awaitLease(t, hlc.Timestamp{}); err != nil {
 		return kv.Lease{}, err
 	}
 	if to.ReplicaID == r.self.ReplicaID {
@@ -218,7 +256,7 @@ func (r *Replica) TransferLease(t env.Task, target kv.StoreID) (kv.Lease, *kv.Er
 	// Requests in flight drain: what they evaluated is applied, what they read is
 	// below the new lease's start. Those that come wait and find the lease gone.
 	user := r.state.Desc.Span()
-	guard, werr := r.latches.Acquire(t, []concurrency.Latch{
+	guard, werr := r.requests.Latches().Acquire(t, []concurrency.Latch{
 		{Span: user, Access: concurrency.Write},
 		{Span: keys.RangeLocalSpan(user), Access: concurrency.Write},
 	})
@@ -229,7 +267,7 @@ func (r *Replica) TransferLease(t env.Task, target kv.StoreID) (kv.Lease, *kv.Er
 	start := r.cfg.Clock.Now()
 	err := r.transferable(to)
 	if r.LeaseStatus(start) != LeaseValid || err != nil || r.lease.request != nil {
-		r.latches.Release(guard)
+		r.requests.Latches().Release(guard)
 		if err != nil {
 			return kv.Lease{}, r.errorf(kv.NodeUnavailable, "%s", err)
 		}
@@ -243,9 +281,10 @@ func (r *Replica) TransferLease(t env.Task, target kv.StoreID) (kv.Lease, *kv.Er
 	}
 	c := Command{Kind: KindLease, LeaseSequence: prev.Sequence, Lease: LeaseChange{
 		Next: next, PrevSequence: prev.Sequence, PrevProposed: prev.ProposedTS, Transfer: true,
+		Reads: r.readSummary(start),
 	}}
 	r.wake(true)
-	p := r.propose(&c, guard)
+	p := r.propose(&c, &proposal{guard: guard})
 	why, werr := p.wait(t, "lease transfer")
 	if werr != nil {
 		return kv.Lease{}, r.errorf(kv.Ambiguous, "lease transfer: %s", werr)
@@ -257,16 +296,34 @@ func (r *Replica) TransferLease(t env.Task, target kv.StoreID) (kv.Lease, *kv.Er
 	return next, nil
 }
 
-// awaitLease returns nil when r holds a valid lease, acquiring one if that is up
-// to r. The error redirects.
-func (r *Replica) awaitLease(t env.Task) *kv.Error {
+// readSummary is what the holder of a lease that begins at start has to know of what
+// was read before.
+func (r *Replica) readSummary(start hlc.Timestamp) concurrency.ReadSummary {
+	user := r.state.Desc.Span()
+	s := r.reads.Summary(user, r.cfg.Requests.Tunables.SummaryBytes)
+	s.Raise(start)
+	return s
+}
+
+// leaseCovers reports that what happens at ts, under the own lease, is out of the reach
+// of whoever has the next one.
+func (r *Replica) leaseCovers(ts hlc.Timestamp) bool {
+	return ts.Less(r.state.Lease.Expiration.Add(-r.cfg.Clock.MaxOffset()))
+}
+
+// awaitLease returns nil when r holds a valid lease that covers ts, acquiring or
+// prolonging one if that is up to r. The error redirects.
+func (r *Replica) awaitLease(t env.Task, ts hlc.Timestamp) *kv.Error {
 	r.lastUse = r.ticks
 	for attempt := 0; attempt < maxLeaseAttempts; attempt++ {
 		now := r.cfg.Clock.Now()
 		status := r.LeaseStatus(now)
 		switch status {
 		case LeaseValid:
-			return nil
+			if r.leaseCovers(ts) {
+				return nil
+			}
+			r.cfg.Env.Probe(probeLeaseTooShort)
 		case LeaseOther:
 			r.wake(true) // so that renewal and leadership are looked after
 			return r.notLeaseholder()

@@ -30,7 +30,10 @@ type proposal struct {
 	// guard holds the request's latches. They are given back when the fate is
 	// known and not before, whether or not anybody still waits: until then the
 	// command may take effect, and whoever came between would not see it.
-	guard    *concurrency.Guard
+	guard *concurrency.Guard
+	// call is the request itself, whose ticket stands for its latches, as guard does,
+	// and whose effects beyond the data follow when the command applies. Nil, or guard is.
+	call     *call
 	proposed int // tick of the last time that it was handed to the library
 	// taken is the term in which the library last took it into its own log as the
 	// leader; 0: never. While that term lasts the copy is there, and another would
@@ -77,18 +80,16 @@ func (r *Replica) nextIndex() uint64 {
 }
 
 // propose makes c a pending proposal, with identity and lease index, and hands it
-// to consensus. If r does not lead, that happens when it does.
-func (r *Replica) propose(c *Command, guard *concurrency.Guard) *proposal {
+// to consensus. If r does not lead, that happens when it does. What p holds of the
+// request is given back by settle.
+func (r *Replica) propose(c *Command, p *proposal) *proposal {
 	c.ID = r.cfg.NextID
 	r.cfg.NextID++
 	if c.Kind != KindLease {
 		c.MaxLeaseIndex = r.nextIndex()
 	}
-	size := commandHeader + len(c.Batch) + 64
-	p := &proposal{
-		id: c.ID, kind: c.Kind, data: c.Encode(make([]byte, 0, size)),
-		sequence: c.LeaseSequence, index: c.MaxLeaseIndex, guard: guard,
-	}
+	p.id, p.kind, p.sequence, p.index = c.ID, c.Kind, c.LeaseSequence, c.MaxLeaseIndex
+	p.data = c.Encode(make([]byte, 0, commandHeader+len(c.Batch)+64))
 	r.proposals.pending = append(r.proposals.pending, p)
 	r.handOver(p)
 	return p
@@ -146,14 +147,23 @@ func (r *Replica) lostLeadership() {
 	}
 }
 
-// settle tells whoever waits and gives the latches back. p is not pending any more.
+// settle lets the effects follow, gives the latches back and tells whoever waits, in
+// this order: nobody is let in before what the command did is known. p is not pending
+// any more.
 func (r *Replica) settle(p *proposal, why Rejection, err error) {
 	if p == r.lease.request {
 		r.lease.request = nil
 	}
-	if p.guard != nil {
-		r.latches.Release(p.guard)
+	switch {
+	case p.guard != nil:
+		r.requests.Latches().Release(p.guard)
 		p.guard = nil
+	case p.call != nil:
+		if err == nil && why == Applied {
+			p.call.effects.follow(r)
+		}
+		p.call.finish()
+		p.call = nil
 	}
 	p.outcome.Resolve(why, err)
 }
@@ -201,7 +211,12 @@ func (r *Replica) leaseChanged() {
 }
 
 // skipped settles what may have applied unseen when a snapshot replaced the state.
+// Records of transactions may have become final in it, and must not be created
+// again: everything up to now counts as read.
 func (r *Replica) skipped() {
+	if r.reads != nil && len(r.proposals.pending) > 0 {
+		r.reads.RaiseLowWater(r.cfg.Clock.Now())
+	}
 	for i := 0; i < len(r.proposals.pending); {
 		p := r.proposals.pending[i]
 		if p.kind == KindLease || p.sequence != r.state.Lease.Sequence || p.index <= r.state.LeaseAppliedIndex {

@@ -32,6 +32,8 @@ type Config struct {
 	// were proposed before it are not used: what they promised about reads was
 	// known only to the memory of an earlier incarnation.
 	MinProposed hlc.Timestamp
+	// Requests is what brings the requests of each range into an order.
+	Requests concurrency.Config
 	// NextID is the identity of the next command, increased with each.
 	NextID CommandID
 
@@ -51,6 +53,10 @@ type Host interface {
 	Live(n kv.NodeID) bool
 	// Woke is told that a replica is no longer quiescent and must be ticked.
 	Woke(r *Replica)
+	// TxnFinished is told of a transaction whose record in r became final by a command
+	// that r evaluated. Its LockSpans are what is left to be resolved, beyond r; then
+	// the record may be removed.
+	TxnFinished(r *Replica, txn *kv.Txn)
 }
 
 // Observer looks on, for tests and invariants. It must not change anything nor
@@ -100,7 +106,9 @@ type Replica struct {
 
 	proposals proposals
 	lease     leaseKeeper
-	latches   concurrency.Manager
+	requests  *concurrency.Sequencer
+	// reads is what was read under the own lease. Nil while r has none.
+	reads *concurrency.TimestampCache
 	// truncations are log truncations that were applied and may not be enacted yet.
 	truncations []truncation
 	// incoming is the snapshot that is being stepped into the library.
@@ -113,7 +121,7 @@ type Replica struct {
 // Load makes the replica that the engine's content describes. An error means that
 // the content is corrupt or lacks what was once synced.
 func Load(cfg *Config, desc *kv.RangeDescriptor) (*Replica, error) {
-	r := &Replica{cfg: cfg, engine: cfg.Engine, rangeID: desc.RangeID}
+	r := &Replica{cfg: cfg, engine: cfg.Engine, rangeID: desc.RangeID, requests: concurrency.NewSequencer(&cfg.Requests)}
 	v, ok, err := r.engine.Get(keys.ReplicaIDKey(r.rangeID))
 	if err != nil {
 		return nil, err
@@ -130,6 +138,7 @@ func Load(cfg *Config, desc *kv.RangeDescriptor) (*Replica, error) {
 	if err := r.state.load(r.engine, r.rangeID); err != nil {
 		return nil, err
 	}
+	r.requests.OnLeaseChanged(r.state.Lease.Sequence)
 	r.log.init(r, cfg.Tunables.EntryCacheBytes)
 	if err := r.log.load(); err != nil {
 		return nil, err

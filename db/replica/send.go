@@ -2,9 +2,8 @@ package replica
 
 import (
 	"simulacrum/db/concurrency"
+	"simulacrum/db/hlc"
 	"simulacrum/db/kv"
-	"simulacrum/db/mvcc"
-	"simulacrum/db/storage"
 	"simulacrum/sim/env"
 )
 
@@ -14,12 +13,18 @@ const maxEvaluations = 8
 
 // Send serves a batch. It is the whole life of a request at its replica:
 //
-//	bounds -> lease (acquire, or redirect) -> latches -> lease again, timestamp
-//	   -> evaluate -> [read: answer]
-//	               -> propose, wait until applied -> answer
+//	bounds -> lease (acquire, or redirect) -> sequencer: latches, locks of others
+//	   ^                                        |
+//	   |                                        v
+//	   +--- a lock in the way, a push       bounds and lease again, timestamp
+//	        that must wait, a lease lost <--evaluate
+//	                                          | -> [nothing to write: answer]
+//	                                          v
+//	                     propose -> [write of a transaction: answer early]
+//	                          wait until applied -> answer
 //
-// The latches of a write go to its proposal and are released when its fate is
-// known, in the callback that applies it.
+// The ticket of a write goes to its proposal and is finished when its fate is known,
+// in the callback that applies it.
 func (r *Replica) Send(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
 	r.cfg.Env.Charge(env.ClassRequest, 1)
 	br := r.send1(t, ba)
@@ -29,45 +34,214 @@ func (r *Replica) Send(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
 	return br
 }
 
+// outcome says how an attempt at a call went on.
+type outcome uint8
+
+const (
+	answered  outcome = iota
+	leaseLost         // it had no effect, and the lease is to be looked at again
+	conflict          // it is to be sequenced again
+)
+
 func (r *Replica) send1(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
 	if ba.Admin() {
 		return r.sendAdmin(t, ba)
 	}
-	var buf [4]concurrency.Latch
-	latches := buf[:0]
-	write := false
-	for _, q := range ba.Requests {
-		l := concurrency.Latch{Span: q.Span()}
-		if q.Method().Writes() {
-			l.Access, write = concurrency.Write, true
-		}
-		latches = append(latches, l)
-	}
-	for i := 0; i < maxEvaluations; i++ {
-		if err := r.checkBounds(ba); err != nil {
-			return kv.ErrorResponse(err)
-		}
-		if err := r.awaitLease(t); err != nil {
-			return kv.ErrorResponse(err)
-		}
-		t.Yield("lease held, before latches")
-		guard, err := r.latches.Acquire(t, latches)
-		if err != nil {
-			return kv.ErrorResponse(r.errorf(kv.Timeout, "waiting for latches: %s", err))
-		}
-		t.Yield("latched, before evaluation")
-		var br *kv.BatchResponse
-		if write {
-			br = r.write(t, ba, guard)
-		} else {
-			br = r.read(ba)
-			r.latches.Release(guard)
-		}
-		if br != nil {
+	c := r.newCall(ba)
+	for lost := 0; lost < maxEvaluations; {
+		br, o := c.attempt(t)
+		switch o {
+		case answered:
 			return br
+		case leaseLost:
+			lost++
 		}
 	}
 	return kv.ErrorResponse(r.notLeaseholder())
+}
+
+// call is one batch on its way through its replica.
+type call struct {
+	r  *Replica
+	ba *kv.BatchRequest
+	// txn is the batch's transaction, with a reading of this node's clock from when it
+	// first came here.
+	txn     *kv.Txn
+	req     concurrency.Request
+	ticket  *concurrency.Ticket // nil: none
+	effects effects             // what follows when the command applies
+	rounds  int                 // conflicts so far, for the guard against going round for ever
+	began   hlc.Timestamp
+}
+
+func (r *Replica) newCall(ba *kv.BatchRequest) *call {
+	c := &call{r: r, ba: ba, txn: ba.Txn, began: r.cfg.Clock.Now()}
+	if ba.Txn != nil {
+		if _, ok := ba.Txn.ObservedAt(r.cfg.NodeID); !ok {
+			txn := *ba.Txn
+			txn.Observe(r.cfg.NodeID, c.began)
+			c.txn = &txn
+		}
+	}
+	// A read whose timestamp is chosen here is uncertain of what others wrote up to the
+	// end of its interval, as a transaction's is.
+	c.req.Set(ba, c.began.Add(r.cfg.Clock.MaxOffset()))
+	return c
+}
+
+// latest is the highest timestamp that the batch states.
+func (c *call) latest() hlc.Timestamp {
+	if c.txn != nil {
+		return c.txn.WriteTS.Forward(c.txn.ReadTS)
+	}
+	return c.ba.Timestamp
+}
+
+// finish gives the ticket back.
+func (c *call) finish() {
+	if c.ticket != nil {
+		c.r.requests.Finish(c.ticket)
+		c.ticket = nil
+	}
+}
+
+// fail ends the call with an error.
+func (c *call) fail(err *kv.Error) (*kv.BatchResponse, outcome) {
+	c.finish()
+	return kv.ErrorResponse(err), answered
+}
+
+// attempt takes the call from the front door to its answer, or to where it has to
+// begin again.
+func (c *call) attempt(t env.Task) (*kv.BatchResponse, outcome) {
+	r := c.r
+	if err := r.checkBounds(c.ba); err != nil {
+		return c.fail(err)
+	}
+	if err := r.awaitLease(t, c.latest()); err != nil {
+		return c.fail(err)
+	}
+	t.Yield("lease held, before latches")
+	tk, br, err := r.requests.Sequence(t, c.ticket, &c.req)
+	c.ticket = tk
+	switch {
+	case err != nil:
+		return kv.ErrorResponse(err), answered
+	case br != nil:
+		return br, answered
+	}
+	t.Yield("latched, before evaluation")
+	return c.execute(t)
+}
+
+// execute evaluates the batch, under its ticket, and has done what it writes.
+func (c *call) execute(t env.Task) (*kv.BatchResponse, outcome) {
+	r := c.r
+	if r.LeaseStatus(r.cfg.Clock.Now()) != LeaseValid || !r.leaseCovers(c.latest()) {
+		c.finish()
+		return nil, leaseLost
+	}
+	if err := r.checkBounds(c.ba); err != nil {
+		return c.fail(err)
+	}
+	ev := evaluation{r: r, call: c}
+	if err := ev.run(); err != nil {
+		return c.refused(t, &ev, err)
+	}
+	ev.noteReads()
+	if ev.batch.Empty() {
+		if o := r.cfg.Observer; o != nil && c.ba.ReadsOnly() {
+			o.Served(r, ev.ts, r.state.Lease.Sequence)
+		}
+		ev.effects.follow(r)
+		c.finish()
+		return ev.response(), answered
+	}
+	return c.propose(t, &ev)
+}
+
+// refused goes on after an evaluation that failed.
+func (c *call) refused(t env.Task, ev *evaluation, err *kv.Error) (*kv.BatchResponse, outcome) {
+	r := c.r
+	switch {
+	case len(ev.conflicts) > 0:
+		r.requests.HandleLockConflict(c.ticket, ev.conflicts, r.state.Lease.Sequence)
+		c.goRound()
+		return nil, conflict
+	case ev.waitFor != nil:
+		r.requests.HandlePushConflict(c.ticket, ev.waitFor)
+		c.goRound()
+		return nil, conflict
+	case ev.queryWaits:
+		c.goRound()
+		return nil, conflict
+	case err.Kind == kv.IndeterminateCommit && ev.rollback:
+		// Whether the transaction is committed must be found out before anything.
+		c.finish()
+		pushee := err.Detail.Pushee
+		push := &kv.PushTxnRequest{Key: pushee.Key, Pushee: pushee.TxnMeta, Type: kv.PushAbort, Force: true}
+		if _, err := r.cfg.Requests.Transactions.PushTxn(t, push, kv.WaitError); err != nil {
+			return kv.ErrorResponse(err), answered
+		}
+		c.goRound()
+		return nil, conflict
+	}
+	ev.noteFailedReads(err)
+	c.finish()
+	br := kv.ErrorResponse(err)
+	br.Txn = ev.news()
+	return br, answered
+}
+
+// maxRounds is far more conflicts than any request meets while time passes.
+const maxRounds = 100_000
+
+func (c *call) goRound() {
+	if c.rounds++; c.rounds > maxRounds {
+		panic("replica: a request goes round for ever: " + c.ba.String())
+	}
+}
+
+// propose has replicated what the evaluation writes.
+func (c *call) propose(t env.Task, ev *evaluation) (*kv.BatchResponse, outcome) {
+	r := c.r
+	if int64(ev.batch.Size()) > r.cfg.Tunables.MaxCommandBytes {
+		return c.fail(r.errorf(kv.BadRequest, "the batch writes %d bytes", ev.batch.Size()))
+	}
+	sequence := r.state.Lease.Sequence
+	r.cfg.Env.Probe(probeEvaluated)
+	t.Yield("evaluated, before proposing")
+	if sequence != r.state.Lease.Sequence {
+		// It is proposed all the same: what decides is the check below consensus,
+		// which sees every change of lease, and not this one, which sees some.
+		r.cfg.Env.Probe(probeLeaseMoved)
+	}
+	cmd := Command{Kind: KindWrite, LeaseSequence: sequence, WriteTS: ev.writtenAt(), GCThreshold: ev.threshold,
+		Stats: ev.writer.Stats, Batch: ev.batch.Repr()}
+	c.effects = ev.effects
+	r.wake(true)
+	p := r.propose(&cmd, &proposal{call: c})
+	if ev.ackEarly() {
+		r.cfg.Env.Probe(probeAckedEarly)
+		return ev.response(), answered
+	}
+	why, err := p.wait(t, "proposal")
+	switch {
+	case err != nil:
+		// The ticket stays with the proposal, which stays pending.
+		r.cfg.Env.Probe(probeAmbiguous)
+		return kv.ErrorResponse(r.errorf(kv.Ambiguous, "proposal %s in flight: %s", p.id, err)), answered
+	case why == RejectLeaseSequence || why == RejectLeaseIndex:
+		return nil, leaseLost
+	case why == RejectGCThreshold:
+		e := r.errorf(kv.ReadBelowGC, "written at %s", cmd.WriteTS)
+		e.Timestamp = r.state.GCThreshold
+		return kv.ErrorResponse(e), answered
+	case why != Applied:
+		panic("replica: a write was rejected: " + why.String())
+	}
+	t.Yield("applied, before answer")
+	return ev.response(), answered
 }
 
 func (r *Replica) checkBounds(ba *kv.BatchRequest) *kv.Error {
@@ -79,112 +253,6 @@ func (r *Replica) checkBounds(ba *kv.BatchRequest) *kv.Error {
 		}
 	}
 	return nil
-}
-
-// read answers a batch that only reads, under latches. It returns nil if the lease
-// went away while the batch waited.
-//
-// Latches make it wait for writes that came before, whatever their timestamps: one
-// that is in flight below a stated timestamp must be seen.
-func (r *Replica) read(ba *kv.BatchRequest) *kv.BatchResponse {
-	ts := ba.Timestamp
-	if !ts.IsEmpty() {
-		// A stated timestamp must not lie in the future, where writes may yet land.
-		if err := r.cfg.Clock.Update(ts); err != nil {
-			e := r.errorf(kv.TimestampTooFarAhead, "%s", err)
-			e.Timestamp = r.cfg.Clock.Last()
-			return kv.ErrorResponse(e)
-		}
-	}
-	now := r.cfg.Clock.Now()
-	if r.LeaseStatus(now) != LeaseValid {
-		return nil
-	}
-	if ts.IsEmpty() {
-		ts = now
-	}
-	if gc := r.state.GCThreshold; !gc.IsEmpty() && ts.LessEq(gc) {
-		e := r.errorf(kv.ReadBelowGC, "")
-		e.Timestamp = gc
-		return kv.ErrorResponse(e)
-	}
-	ev := evaluation{r: r, reader: r.engine}
-	if err := ev.run(ba, ts); err != nil {
-		return kv.ErrorResponse(err)
-	}
-	if o := r.cfg.Observer; o != nil {
-		o.Served(r, ts, r.state.Lease.Sequence)
-	}
-	return &kv.BatchResponse{Timestamp: ts, Responses: ev.responses}
-}
-
-// write evaluates, proposes and waits. It owns the guard. It returns nil if the
-// batch had no effect and may be evaluated again.
-func (r *Replica) write(t env.Task, ba *kv.BatchRequest, guard *concurrency.Guard) *kv.BatchResponse {
-	var b storage.Batch
-	ev := evaluation{r: r, reader: r.engine}
-	ev.writer = mvcc.Writer{Reader: r.engine, Batch: &b}
-	if len(ba.Requests) > 1 {
-		ev.reader = r.engine.NewOverlay(&b) // requests see the writes of those before
-		ev.writer.Reader = ev.reader
-	}
-	sequence := r.state.Lease.Sequence
-	ts := r.cfg.Clock.Now()
-	if r.LeaseStatus(ts) != LeaseValid {
-		r.latches.Release(guard)
-		return nil
-	}
-	err := ev.run(ba, ts)
-	if ev.tooOld != nil {
-		// The clock is above all that was read and written here, normally, because it
-		// was forwarded to the lease's start; but wall clocks step back across
-		// restarts. Nothing may be written below what is there.
-		r.cfg.Env.Probe(probeClockBehindWrites)
-		r.cfg.Clock.Forward(ev.tooOld.Existing)
-		r.latches.Release(guard)
-		return nil
-	}
-	if err == nil && int64(b.Size()) > r.cfg.Tunables.MaxCommandBytes {
-		err = r.errorf(kv.BadRequest, "the batch writes %d bytes", b.Size())
-	}
-	if err != nil || b.Empty() {
-		r.latches.Release(guard)
-		if err != nil {
-			return kv.ErrorResponse(err)
-		}
-		if o := r.cfg.Observer; o != nil {
-			o.Served(r, ts, sequence)
-		}
-		return &kv.BatchResponse{Timestamp: ts, Responses: ev.responses}
-	}
-	r.cfg.Env.Probe(probeEvaluated)
-	t.Yield("evaluated, before proposing")
-	if sequence != r.state.Lease.Sequence {
-		// It is proposed all the same: what decides is the check below consensus,
-		// which sees every change of lease, and not this one, which sees some.
-		r.cfg.Env.Probe(probeLeaseMoved)
-	}
-	c := Command{Kind: KindWrite, LeaseSequence: sequence, WriteTS: ts, Stats: ev.writer.Stats, Batch: b.Repr()}
-	r.wake(true)
-	p := r.propose(&c, guard)
-	why, werr := p.wait(t, "proposal")
-	switch {
-	case werr != nil:
-		// The guard stays with the proposal, which stays pending.
-		r.cfg.Env.Probe(probeAmbiguous)
-		e := r.errorf(kv.Ambiguous, "proposal %s in flight: %s", p.id, werr)
-		return kv.ErrorResponse(e)
-	case why == RejectLeaseSequence || why == RejectLeaseIndex:
-		return nil
-	case why == RejectGCThreshold:
-		e := r.errorf(kv.ReadBelowGC, "written at %s", ts)
-		e.Timestamp = r.state.GCThreshold
-		return kv.ErrorResponse(e)
-	case why != Applied:
-		panic("replica: a write was rejected: " + why.String())
-	}
-	t.Yield("applied, before answer")
-	return &kv.BatchResponse{Timestamp: ts, Responses: ev.responses}
 }
 
 // sendAdmin serves requests about the range itself.
@@ -200,7 +268,7 @@ func (r *Replica) sendAdmin(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
 		}
 		return &kv.BatchResponse{Lease: &l, Responses: []kv.Response{&kv.TransferLeaseResponse{Lease: l}}}
 	case *kv.RequestLeaseRequest:
-		if err := r.awaitLease(t); err != nil {
+		if err := r.awaitLease(t, hlc.Timestamp{}); err != nil {
 			return kv.ErrorResponse(err)
 		}
 		l := r.state.Lease

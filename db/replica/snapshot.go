@@ -188,6 +188,10 @@ func (r *Replica) snapshotInstalled() {
 		o.SnapshotApplied(r, s.Index)
 	}
 	if r.state.Lease != prev {
-		r.leaseApplied(prev, r.state.Lease)
+		reads, err := r.loadReads()
+		if err != nil {
+			r.cfg.Env.Fatal(err)
+		}
+		r.leaseApplied(prev, r.state.Lease, reads)
 	}
 }

@@ -82,7 +82,7 @@ func (r *Replica) proposeTruncation(kept bool) *proposal {
 		r.cfg.Env.Fatal(err)
 	}
 	r.wake(true)
-	return r.propose(&Command{Kind: KindTruncate, LeaseSequence: r.state.Lease.Sequence, TruncateTo: to, TruncateTerm: term}, nil)
+	return r.propose(&Command{Kind: KindTruncate, LeaseSequence: r.state.Lease.Sequence, TruncateTo: to, TruncateTerm: term}, &proposal{})
 }
 
 // noteTruncation runs when a truncation command has applied.

@@ -7,6 +7,7 @@ import (
 	"sort"
 	"strings"
 
+	"simulacrum/db/concurrency"
 	"simulacrum/db/hlc"
 	"simulacrum/db/keys"
 	"simulacrum/db/kv"
@@ -82,6 +83,9 @@ func Open(t env.Task, cfg Config) (*Store, error) {
 		Env: cfg.Env, Engine: cfg.Engine, Clock: cfg.Clock, NodeID: cfg.NodeID, StoreID: cfg.StoreID,
 		Tunables: replica.ReadTunables(cfg.Env), Host: s, Observer: cfg.Observer,
 		MinProposed: cfg.Clock.Now(),
+		Requests: concurrency.Config{
+			Env: cfg.Env, Clock: cfg.Clock, Node: cfg.NodeID, Tunables: concurrency.ReadTunables(cfg.Env), Transactions: s.txns,
+		},
 		NextID:      replica.MakeCommandIDBase(cfg.NodeID, s.incarnated),
 	}
 	s.snapshots.init(s)
@@ -255,6 +259,9 @@ func (s *Store) Woke(r *replica.Replica) {
 		s.awake = append(s.awake, r)
 	}
 }
+
+// TxnFinished implements replica.Host.
+func (s *Store) TxnFinished(_ *replica.Replica, txn *kv.Txn) { s.txns.Finish(txn) }
 
 func (s *Store) armTick() {
 	s.tickTimer = s.cfg.Env.After(s.rcfg.Tunables.Tick, "store: tick", s.tick)
