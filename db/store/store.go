@@ -86,7 +86,7 @@ func Open(t env.Task, cfg Config) (*Store, error) {
 		Requests: concurrency.Config{
 			Env: cfg.Env, Clock: cfg.Clock, Node: cfg.NodeID, Tunables: concurrency.ReadTunables(cfg.Env), Transactions: s.txns,
 		},
-		NextID:      replica.MakeCommandIDBase(cfg.NodeID, s.incarnated),
+		NextID: replica.MakeCommandIDBase(cfg.NodeID, s.incarnated),
 	}
 	s.snapshots.init(s)
 	descs, err := Descriptors(cfg.Engine)
@@ -259,9 +259,6 @@ func (s *Store) Woke(r *replica.Replica) {
 		s.awake = append(s.awake, r)
 	}
 }
-
-// TxnFinished implements replica.Host.
-func (s *Store) TxnFinished(_ *replica.Replica, txn *kv.Txn) { s.txns.Finish(txn) }
 
 func (s *Store) armTick() {
 	s.tickTimer = s.cfg.Env.After(s.rcfg.Tunables.Tick, "store: tick", s.tick)
