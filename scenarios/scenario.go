@@ -59,6 +59,7 @@ type Workload struct {
 	Registers  int      `toml:"registers"`             // weights of the parts of "mixed"
 	Increments int      `toml:"increments"`            //
 	Sets       int      `toml:"sets"`                  //
+	Txn        Txn      `toml:"txn"`                   // what transactions consist of, in workloads that have them
 	Timeout    Duration `toml:"client-timeout"`        // of a client for one request
 	Reconnect  bool     `toml:"reconnect-after-error"` // a client goes to another gateway after an error
 }
@@ -73,6 +74,34 @@ type Mix struct {
 	Reverse int `toml:"reverse-scan"`
 	Batch   int `toml:"batch"`
 	Past    int `toml:"past"`
+}
+
+// Txn is what transactions consist of.
+type Txn struct {
+	Ops         int      `toml:"ops"`          // of a transaction, at most
+	Read        int      `toml:"read"`         // weights of operations
+	Write       int      `toml:"write"`        //
+	CAS         int      `toml:"cas"`          //
+	InitPut     int      `toml:"init-put"`     //
+	Delete      int      `toml:"delete"`       //
+	DeleteRange int      `toml:"delete-range"` //
+	Scan        int      `toml:"scan"`         //
+	Reverse     int      `toml:"reverse-scan"` //
+	Limited     int      `toml:"limited-scan"` // of a few rows
+	Add         int      `toml:"add"`          // an element to a set
+	Increment   int      `toml:"increment"`    // a counter
+	Shared      int      `toml:"shared"`       // of 100 reads lock what they read
+	Exclusive   int      `toml:"exclusive"`    //
+	ReadOnly    int      `toml:"read-only"`    // of 100 transactions
+	Past        int      `toml:"past"`         // of 100 read at an earlier timestamp
+	Nested      int      `toml:"nested"`       // of 100 have savepoints within savepoints
+	Alone       int      `toml:"alone"`        // of 100 are an operation outside of any transaction
+	Long        int      `toml:"long"`         // of 100 pause between operations
+	Pause       Duration `toml:"pause"`        // mean of such a pause
+	Vanish      int      `toml:"vanish"`       // of 1,000 clients stop talking in the middle
+	Away        Duration `toml:"away"`         // mean time for which they do
+	PerKey      int      `toml:"per-key"`      // appends, after which a list gives way to another
+	CommitWait  bool     `toml:"commit-wait"`  // commits are waited out, and order in real time is judged across keys
 }
 
 // Faults say what may go wrong.
@@ -136,7 +165,7 @@ func Default() *Scenario {
 		Topology: Topology{Ranges: 12, Replicas: 3},
 		Workload: Workload{Name: "mixed", Keys: p.Keys, Counters: p.Counters, Hot: p.Hot, HotPercent: p.HotPercent, Think: Duration(p.Think),
 			Mix:       Mix{m.Read, m.Write, m.CAS, m.Delete, m.Scan, m.Reverse, m.Batch, m.Past},
-			Registers: p.Registers, Increments: p.Increments, Sets: p.Sets, Timeout: Duration(5 * time.Second), Reconnect: true},
+			Registers: p.Registers, Increments: p.Increments, Sets: p.Sets, Txn: txnOf(p.Txn), Timeout: Duration(5 * time.Second), Reconnect: true},
 		Faults: Faults{Families: []string{}, Strength: 3, From: Duration(5 * time.Second), To: Duration(40 * time.Second), Plan: []string{}, Expect: "safe"},
 		Clocks: Clocks{MaxOffset: Duration(500 * time.Millisecond), Spread: 900_000},
 		Checks: Checks{Liveness: Duration(20 * time.Second), Invariants: true},
@@ -155,8 +184,22 @@ func (s *Scenario) Params() workloads.Params {
 		w.Think = -1
 	}
 	return workloads.Params{Slots: s.Topology.Ranges, Keys: w.Keys, Counters: w.Counters, Hot: w.Hot, HotPercent: w.HotPercent,
-		Think: time.Duration(w.Think), Registers: w.Registers, Increments: w.Increments, Sets: w.Sets,
+		Think: time.Duration(w.Think), Registers: w.Registers, Increments: w.Increments, Sets: w.Sets, Txn: w.Txn.params(),
 		Mix: workloads.Mix{Read: m.Read, Write: m.Write, CAS: m.CAS, Delete: m.Delete, Scan: m.Scan, Reverse: m.Reverse, Batch: m.Batch, Past: m.Past}}
+}
+
+func txnOf(x workloads.Txn) Txn {
+	return Txn{Ops: x.Ops, Read: x.Read, Write: x.Write, CAS: x.CAS, InitPut: x.InitPut, Delete: x.Delete, DeleteRange: x.DeleteRange,
+		Scan: x.Scan, Reverse: x.Reverse, Limited: x.Limited, Add: x.Add, Increment: x.Increment, Shared: x.Shared, Exclusive: x.Exclusive,
+		ReadOnly: x.ReadOnly, Past: x.Past, Nested: x.Nested, Alone: x.Alone, Long: x.Long, Pause: Duration(x.Pause),
+		Vanish: x.Vanish, Away: Duration(x.Away), PerKey: x.PerKey, CommitWait: x.CommitWait}
+}
+
+func (x Txn) params() workloads.Txn {
+	return workloads.Txn{Ops: x.Ops, Read: x.Read, Write: x.Write, CAS: x.CAS, InitPut: x.InitPut, Delete: x.Delete, DeleteRange: x.DeleteRange,
+		Scan: x.Scan, Reverse: x.Reverse, Limited: x.Limited, Add: x.Add, Increment: x.Increment, Shared: x.Shared, Exclusive: x.Exclusive,
+		ReadOnly: x.ReadOnly, Past: x.Past, Nested: x.Nested, Alone: x.Alone, Long: x.Long, Pause: time.Duration(x.Pause),
+		Vanish: x.Vanish, Away: time.Duration(x.Away), PerKey: x.PerKey, CommitWait: x.CommitWait}
 }
 
 // String is the scenario as a file that parses to it.
