@@ -13,7 +13,7 @@ import (
 
 // Transactions are judged twice: by the dependencies that their reads prove, and by
 // the order of their commit timestamps. That the two do not contradict each other
-// is a verdict of its own, and so is the serial order that the first one gives.
+// is a verdict of its own, and so is that package verify confirms what they show.
 
 // judgeRegisters judges transactions of registers, whose keys are universe.
 func (b *base) judgeRegisters(h *history.History, ctx Context, universe []string) []checker.Verdict {
@@ -29,33 +29,16 @@ func (b *base) judgeLists(h *history.History, ctx Context, universe []string) []
 
 func (b *base) judge(h *history.History, ctx Context, g graph.Result, o graph.Options) []checker.Verdict {
 	to := txn.Options{Universe: o.Universe, Versions: o.Versions}
-	w, _ := txn.Witness(h, to)
-	all := []checker.Verdict{g.Verdict, w, txn.Agreement(g, w)}
-	if g.Order != nil && !deletes(h) {
-		v := checker.Verdict{Check: "certificate", Valid: checker.OK, Summary: "the serial order replays to what was read"}
-		if err := verify.Order(h, g.Order, o); err != nil {
-			v.Valid, v.Summary = checker.Violation, "the serial order that the graph gives does not hold, a bug of a checker: "+err.Error()
-		}
-		all = append(all, v)
+	w, order := txn.Witness(h, to)
+	evidence, second := verify.Confirm(h, &g, o), verify.ConfirmWitness(h, &w, order, o)
+	if evidence.Valid == checker.OK {
+		evidence = second
 	}
+	all := []checker.Verdict{g.Verdict, w, txn.Agreement(g, w), evidence}
 	if b.Txn.CommitWait && !ctx.Skewed {
 		all = append(all, txn.Strict(h, to))
 	}
 	return all
-}
-
-// deletes reports whether anything is deleted. Who finds nothing then may have come
-// after any of the deletes, and the graph, which goes by values, does not place such a
-// read: its order need not replay. The witness judges those reads.
-func deletes(h *history.History) bool {
-	for i := range h.Ops {
-		for _, a := range h.Ops[i].Actions {
-			if a.F == history.Delete {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // session names whose transactions follow each other: those of one client by one

@@ -107,8 +107,9 @@ type Result struct {
 	Verdict   checker.Verdict
 	Anomalies []Anomaly
 	// Order is a serial order that explains what every transaction saw, as operation
-	// ids: the certificate of a pass. Nil when something was found, or when registers
-	// were judged without stored versions. Transactions of unknown outcome that
+	// ids: the certificate of a pass. Nil when something was found, when registers were
+	// judged without stored versions, and when somebody found a key deleted that
+	// several delete: values do not tell by whom. Transactions of unknown outcome that
 	// nobody saw are left out: they may never have happened.
 	Order []int
 }
@@ -186,7 +187,7 @@ func (a *analysis) result(g *csr, c *condensed) Result {
 	v.Illustrate(a.figures(names))
 	v.Details = append(v.Details, warnings...)
 	a.decide(&v, order, len(fs))
-	if v.Valid == checker.OK && (a.check == "list-append" || a.o.Versions != nil) {
+	if v.Valid == checker.OK && (a.check == "list-append" || a.o.Versions != nil) && !a.anyDelete {
 		r.Order = a.serialOrder(c)
 		v.Certificate = r.Order
 	}

@@ -86,6 +86,7 @@ func (a *analysis) readInt(t int32, s step, deleted bool) {
 		switch {
 		case s.does == readsAbsent && deleted:
 			// Which delete it saw, nobody can tell without timestamps.
+			a.anyDelete = true
 			return
 		case s.does == readsAbsent && !isInt, s.does == readsInt && isInt && first == s.n:
 			a.reads = append(a.reads, readRec{txn: t, key: s.key, of: noWrite})

@@ -71,6 +71,7 @@ type analysis struct {
 	times     map[string]int // how often each name was found, told or not
 	infos     int64
 	undecided string
+	anyDelete bool // a read found a key deleted, by any of several: an order need not replay
 	byID      map[int]int
 	seen      scratch
 	name      func(write int32) string

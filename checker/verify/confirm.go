@@ -51,3 +51,22 @@ func Confirm(h *history.History, r *graph.Result, o graph.Options) checker.Verdi
 	v.Summary = r.Verdict.Check + ": " + r.Verdict.Confirmed
 	return v
 }
+
+// ConfirmWitness replays the order of timestamps that passes a verdict, and says so
+// in it. Only what was read counts: whether timestamps keep real time is for the
+// graph to say. The verdict that it returns is about the checker, as Confirm's is.
+func ConfirmWitness(h *history.History, w *checker.Verdict, order []int, o graph.Options) checker.Verdict {
+	v := checker.Verdict{Check: Evidence, Valid: checker.OK, Summary: w.Check + " gave no evidence that could be confirmed"}
+	if order == nil {
+		return v
+	}
+	o.NoRealTime, o.NoSessions = true, true
+	if err := Order(h, order, o); err != nil {
+		v.Valid, v.Summary = checker.Violation, "a bug of the checker "+w.Check+", whose order does not replay: "+err.Error()
+		return v
+	}
+	w.Certificate = order
+	w.Confirmed = fmt.Sprintf("verify replayed %s in the order of their timestamps", checker.Plural(len(order), "transaction"))
+	v.Summary = w.Check + ": " + w.Confirmed
+	return v
+}
