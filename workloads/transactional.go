@@ -104,11 +104,29 @@ func (w *transactional) serve(t env.Task, c *Client, slot int) error {
 	if err := t.Sleep(time.Millisecond); err != nil {
 		return err
 	}
+	if err := w.settle(t, c, slot); err != nil {
+		return err
+	}
 	steps := w.sweep(slot)
 	if len(steps) == 0 {
 		return nil
 	}
 	return w.persist(t, c, func(x *transaction) error { return x.do(t, steps...) })
+}
+
+// settle reads everything in a slot, so that what transactions left open there is
+// decided, and the store tells what became of it. What it finds is nobody's answer.
+func (w *transactional) settle(t env.Task, c *Client, slot int) error {
+	all := Op{Kind: Scan, Key: []byte(slotPrefix(slot)), End: []byte(slotPrefix(slot) + "\xff")}
+	for {
+		_, err := c.txns().Txn(t, TxnOptions{Name: "settle"}, func(tx Tx) error {
+			_, err := tx.Do(t, all)
+			return err
+		})
+		if err == nil || t.Sleep(w.backoff(c)) != nil || c.Done() {
+			return err
+		}
+	}
 }
 
 // touch reads and writes the key of a slot that is there to be asked for.
