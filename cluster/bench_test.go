@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"simulacrum/cluster"
+	"simulacrum/db/keys"
+	"simulacrum/db/kv"
 	"simulacrum/internal/cputime"
 	"simulacrum/sim"
 	"simulacrum/sim/disk"
@@ -39,42 +41,120 @@ func BenchmarkIdleCluster(b *testing.B) {
 func BenchmarkReplicatedPut(b *testing.B) {
 	for _, clients := range []int{1, 30} {
 		b.Run(fmt.Sprintf("clients=%d", clients), func(b *testing.B) {
-			s := sim.New(sim.Config{Seed: 1})
+			repeat(b, oneRegion(clients), func(t env.Task, s *cluster.Session, key []byte) error {
+				_, err := s.Do(t, []workloads.Op{{Kind: workloads.Put, Key: key, Value: value}}, workloads.Options{})
+				return err
+			})
+		})
+	}
+}
+
+// BenchmarkTransactionalPut is the same Put as a transaction, which commits in one phase.
+func BenchmarkTransactionalPut(b *testing.B) {
+	repeat(b, oneRegion(30), func(t env.Task, s *cluster.Session, key []byte) error {
+		return s.DB().Txn(t, func(tx *kv.TxnHandle) error {
+			_, err := tx.CommitWith(t, kv.Header{}, &kv.PutRequest{Key: append(keys.ClientStart.Clone(), key...), Value: value})
+			return err
+		})
+	})
+}
+
+// BenchmarkTransactions are transactions of three operations, in conversation: two reads
+// and a write, in two ranges.
+func BenchmarkTransactions(b *testing.B) {
+	repeat(b, oneRegion(30), func(t env.Task, s *cluster.Session, key []byte) error {
+		_, err := s.Txn(t, workloads.TxnOptions{}, func(tx workloads.Tx) error {
+			for _, op := range []workloads.Op{{Kind: workloads.Get, Key: []byte("s00/other")}, {Kind: workloads.Get, Key: key}, {Kind: workloads.Put, Key: key, Value: value}} {
+				if _, err := tx.Do(t, op); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		return err
+	})
+}
+
+// BenchmarkCommitLatency is the virtual time of a transaction that writes three ranges
+// with leaseholders in three regions: committed in parallel with its writes, and in two phases.
+func BenchmarkCommitLatency(b *testing.B) {
+	for _, parallel := range []int64{1, 0} {
+		b.Run(fmt.Sprintf("parallel=%d", parallel), func(b *testing.B) {
+			s := sim.New(sim.Config{Seed: 1, Knobs: map[string]int64{"txn.parallel_commit": parallel}})
 			defer s.Close()
-			c := layOut(b, s, cluster.Config{Topology: cluster.Uniform(regions[:1], 3, 1, clients), Splits: splits(11)})
-			done, want := 0, 0
-			value := make([]byte, 200)
-			for i, cl := range c.Clients() {
-				cl.Run(func(t env.Task, kv *cluster.Session) {
-					for n := 0; ; n++ {
-						key := fmt.Appendf(nil, "s%02d/%d", i%12, n%100)
-						if _, err := kv.Do(t, []workloads.Op{{Kind: workloads.Put, Key: key, Value: value}}, workloads.Options{}); err != nil {
-							b.Fatal(err)
+			c := layOut(b, s, cluster.Config{Topology: cluster.Uniform(regions, 1, 1, 1), Splits: splits(11)})
+			var spent time.Duration
+			done := 0
+			c.Clients()[0].Run(func(t env.Task, cl *cluster.Session) {
+				for n := 0; ; n++ {
+					from := s.Now()
+					err := cl.DB().Txn(t, func(tx *kv.TxnHandle) error {
+						var puts []kv.Request
+						for r := range 3 {
+							puts = append(puts, &kv.PutRequest{Key: append(keys.ClientStart.Clone(), fmt.Appendf(nil, "s%02d/%d", r*3, n)...), Value: value})
 						}
-						if done++; done == want {
+						_, err := tx.CommitWith(t, kv.Header{}, puts...)
+						return err
+					})
+					if err != nil {
+						b.Fatal(err)
+					}
+					if n > 10 {
+						spent += time.Duration(s.Now() - from)
+						if done++; done == b.N {
 							s.Halt()
 						}
 					}
-				})
-			}
-			s.RunUntil(s.Now().Add(2 * time.Second))
-			pump := cluster.TimePump(b, 200) // before and after: other work on the machine comes and goes
-			events, before := s.Events(), done
-			want = before + b.N
-			b.ReportAllocs()
-			b.ResetTimer()
-			start := cputime.Used()
+				}
+			})
 			s.RunUntil(s.Now().Add(time.Hour))
-			used := cputime.Used() - start
-			b.StopTimer()
-			pump = (pump + cluster.TimePump(b, 200)) / 2
-			if done != want {
-				b.Fatalf("%d of %d written", done-before, b.N)
-			}
-			b.ReportMetric(float64(s.Events()-events)/float64(b.N), "events/op")
-			b.ReportMetric(float64(used)/float64(b.N)/float64(pump), "pumps/op")
+			b.ReportMetric(float64(spent.Milliseconds())/float64(max(done, 1)), "virtual-ms/op")
 		})
 	}
+}
+
+var value = make([]byte, 200)
+
+// oneRegion is a cluster of three nodes in one region, and clients.
+func oneRegion(clients int) cluster.Config {
+	return cluster.Config{Topology: cluster.Uniform(regions[:1], 3, 1, clients), Splits: splits(11)}
+}
+
+// repeat measures op, which all clients do over and over, each on keys of its own.
+func repeat(b *testing.B, cfg cluster.Config, op func(t env.Task, s *cluster.Session, key []byte) error) {
+	s := sim.New(sim.Config{Seed: 1})
+	defer s.Close()
+	c := layOut(b, s, cfg)
+	done, want := 0, 0
+	for i, cl := range c.Clients() {
+		cl.Run(func(t env.Task, session *cluster.Session) {
+			for n := 0; ; n++ {
+				if err := op(t, session, fmt.Appendf(nil, "s%02d/%d/%d", i%12, i, n%100)); err != nil {
+					b.Fatal(err)
+				}
+				if done++; done == want {
+					s.Halt()
+				}
+			}
+		})
+	}
+	s.RunUntil(s.Now().Add(2 * time.Second))
+	pump := cluster.TimePump(b, 200) // before and after: other work on the machine comes and goes
+	events, before := s.Events(), done
+	want = before + b.N
+	b.ReportAllocs()
+	b.ResetTimer()
+	start := cputime.Used()
+	s.RunUntil(s.Now().Add(time.Hour))
+	used := cputime.Used() - start
+	b.StopTimer()
+	pump = (pump + cluster.TimePump(b, 200)) / 2
+	if done != want {
+		b.Fatalf("%d of %d done", done-before, b.N)
+	}
+	b.ReportMetric(float64(s.Events()-events)/float64(b.N), "events/op")
+	b.ReportMetric(float64(used)/float64(b.N)/float64(pump), "pumps/op")
+	b.ReportMetric(float64(b.N)/used.Seconds(), "op/cpu-s")
 }
 
 // splits cuts the clients' keys into n+1 ranges.

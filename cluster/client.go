@@ -62,7 +62,7 @@ func (c *Client) start() {
 	s.rpc = rpc.New(e, nil)
 	s.remote = kvclient.NewRemote(e, s.rpc, c.gateways)
 	s.txns = session.NewRemote(e, s.rpc, s.remote.Gateways())
-	s.db = kv.NewDB(s.remote, uint64(c.machineNumber())<<40|c.sessions<<24)
+	s.db = kv.NewDB(s.remote, uint64(c.machineNumber())<<40|c.sessions<<24).WithTxns(s.txns)
 	e.Go("client", func(t env.Task) { c.program(t, s) })
 }
 
@@ -96,7 +96,7 @@ func (s *Session) Gateway() string { return s.remote.Gateway() }
 // Env is the incarnation's environment.
 func (s *Session) Env() env.Env { return s.env }
 
-// DB is the handle that Do uses.
+// DB is the handle that Do uses. Its transactions are conversations with the gateway.
 func (s *Session) DB() *kv.DB { return s.db }
 
 // Do implements workloads.KV.
