@@ -73,6 +73,9 @@ func (l *ledger) operation(op storage.Op) error {
 		}
 		return nil
 	}
+	if keys.Key(op.Key).Less(keys.LocalEnd) {
+		return nil // of the range, or the record of a transaction: nothing with versions
+	}
 	k, at, err := mvcc.DecodeKey(op.Key)
 	if err != nil {
 		return err
