@@ -1,6 +1,7 @@
 package kvclient
 
 import (
+	"slices"
 	"time"
 
 	"simulacrum/db/keys"
@@ -194,7 +195,8 @@ func (g *group) send(t env.Task) *kv.BatchResponse {
 
 // gather waits for all groups and joins what they answer.
 func (r *Router) gather(t env.Task, ba *kv.BatchRequest, groups []*group, deadline time.Duration, commit bool) *kv.BatchResponse {
-	all := &kv.BatchResponse{Responses: make([]kv.Response, len(ba.Requests))}
+	all := &kv.BatchResponse{}
+	answers := make([][]answered, len(ba.Requests))
 	var failed *kv.Error
 	var news []*kv.Txn
 	for _, g := range groups {
@@ -214,7 +216,7 @@ func (r *Router) gather(t env.Task, ba *kv.BatchRequest, groups []*group, deadli
 		}
 		for i, response := range br.Responses {
 			at := g.at[i]
-			all.Responses[at] = joined(all.Responses[at], response)
+			answers[at] = append(answers[at], answered{g.ba.Requests[i].Span().Key, response})
 		}
 		all.Timestamp = all.Timestamp.Forward(br.Timestamp)
 	}
@@ -224,6 +226,33 @@ func (r *Router) gather(t env.Task, ba *kv.BatchRequest, groups []*group, deadli
 	}
 	if ba.Txn == nil {
 		all.Timestamp = ba.Timestamp // the parts executed each at its own
+	}
+	all.Responses = make([]kv.Response, len(ba.Requests))
+	for i, pieces := range answers {
+		all.Responses[i] = assembled(pieces, ba.Requests[i].Method() == kv.ReverseScan)
+	}
+	return all
+}
+
+// answered is the response to a piece of a request, and where the piece begins.
+type answered struct {
+	key      keys.Key
+	response kv.Response
+}
+
+// assembled is the response to a request, of those to its pieces. They are in the order
+// of their groups, and the group of a range is as old as the first request that concerns
+// it: not in the order of keys.
+func assembled(pieces []answered, reverse bool) kv.Response {
+	slices.SortStableFunc(pieces, func(a, b answered) int {
+		if reverse {
+			a, b = b, a
+		}
+		return a.key.Compare(b.key)
+	})
+	var all kv.Response
+	for _, p := range pieces {
+		all = joined(all, p.response)
 	}
 	return all
 }

@@ -55,6 +55,46 @@ func TestForwardingIsNotForParts(t *testing.T) {
 	}
 }
 
+// The parts of a scan come back in the order of keys, even if the batch begins with a
+// request for a range in the middle (workload registers, seed 1).
+func TestPartsAreInOrderOfKeys(t *testing.T) {
+	f := newToy(t, 1, []time.Duration{0}, nil, "c", "f")
+	var up, down []kv.KeyValue
+	g := f.gateways[0]
+	g.p.Go("client", func(task env.Task) {
+		err := g.db.Txn(task, func(tx *kv.TxnHandle) error {
+			for _, k := range []string{"a", "d", "g"} {
+				if err := tx.Put(task, keys.Key(k), []byte(k)); err != nil {
+					return err
+				}
+			}
+			for _, k := range []string{"d", "g"} {
+				br, err := tx.Batch(task, kv.Header{}, &kv.GetRequest{Key: keys.Key(k)}, &kv.ScanRequest{Key: keys.Key("a"), EndKey: keys.Key("h")},
+					&kv.ReverseScanRequest{Key: keys.Key("a"), EndKey: keys.Key("h")})
+				if err != nil {
+					return err
+				}
+				up = append(up, br.Responses[1].(*kv.ScanResponse).Rows...)
+				down = append(down, br.Responses[2].(*kv.ReverseScanResponse).Rows...)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	f.s.RunUntil(f.s.Now() + sim.Time(5*time.Second))
+	order := func(rows []kv.KeyValue) (s string) {
+		for _, r := range rows {
+			s += string(r.Key)
+		}
+		return s
+	}
+	if order(up) != "adgadg" || order(down) != "gdagda" {
+		t.Errorf("upwards %q, downwards %q", order(up), order(down))
+	}
+}
+
 // Spans that do not fit the budget cover more, never less.
 func TestSpanSetForgetsNothing(t *testing.T) {
 	var c spanSet
