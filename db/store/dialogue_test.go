@@ -42,8 +42,8 @@ type dialogue struct {
 
 func TestDialogues(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
-		if strings.Contains(path, "/txns/") {
-			return // see TestTxnDialogues
+		if strings.Contains(path, "/txns/") || strings.Contains(path, "/gc/") {
+			return // see TestTxnDialogues and TestGCDialogues
 		}
 		d := &dialogue{t: t, open: map[string]*env.Promise[*kv.BatchResponse]{}}
 		datadriven.RunTest(t, path, func(t *testing.T, td *datadriven.TestData) string {

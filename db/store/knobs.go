@@ -20,12 +20,18 @@ var (
 	knobCleanupQueue  = env.Knob{Name: "txn.cleanup.queue", Default: 1000, Min: 0, Max: 100_000, Doc: "ended transactions that wait for that; more are left to who meets them"}
 	knobCleanupTries  = env.Knob{Name: "txn.cleanup.tries", Default: 3, Min: 1, Max: 20, Doc: "attempts to clean up after a transaction"}
 	knobTxnPause      = env.Knob{Name: "txn.pause", Default: int64(50 * time.Millisecond), Min: int64(time.Millisecond), Max: int64(5 * time.Second), Doc: "pause before a push, or a cleanup, is tried again, ns; doubles, up to 16 times that"}
+
+	knobGCTTL      = env.Knob{Name: "gc.ttl", Default: int64(4 * time.Hour), Min: int64(500 * time.Millisecond), Max: int64(48 * time.Hour), Doc: "time for which the past can be read, ns"}
+	knobGCInterval = env.Knob{Name: "gc.interval", Default: int64(time.Minute), Min: int64(100 * time.Millisecond), Max: int64(time.Hour), Doc: "time between two searches of a store for garbage, ns"}
+	knobGCBatch    = env.Knob{Name: "gc.batch", Default: 256, Min: 1, Max: 10_000, Doc: "keys whose garbage one command removes"}
+	knobGCNotes    = env.Knob{Name: "gc.abort_notes", Default: int64(time.Minute), Min: int64(10 * time.Second), Max: int64(48 * time.Hour), Doc: "time for which the abort span tells a transaction that it is aborted, ns: several times that after which one without heartbeats is abandoned"}
 )
 
 // Knobs lists the tunables of this room.
 func Knobs() []*env.Knob {
 	return []*env.Knob{&knobSnapRate, &knobSnapSenders, &knobSnapReceivers, &knobSnapMax, &knobSnapIdle,
-		&knobRecoveryBatch, &knobResolveBatch, &knobCleanupTasks, &knobCleanupQueue, &knobCleanupTries, &knobTxnPause}
+		&knobRecoveryBatch, &knobResolveBatch, &knobCleanupTasks, &knobCleanupQueue, &knobCleanupTries, &knobTxnPause,
+		&knobGCTTL, &knobGCInterval, &knobGCBatch, &knobGCNotes}
 }
 
 // txnSettings are the knobs of transactions in force.
@@ -65,6 +71,12 @@ const (
 	probeAbandonedEnded     env.Probe = "txn: abandoned one ended for its record"
 	probeRecordRemovable    env.Probe = "txn: locks resolved, before the record is removed"
 	probeRecordRemoved      env.Probe = "txn: record removed"
+
+	probeGCRaised  env.Probe = "gc: threshold raised, before anything is removed"
+	probeGCDivided env.Probe = "gc: command too large, divided"
+	probeGCRecord  env.Probe = "gc: old record found"
+	probeGCNotes   env.Probe = "gc: old notes found in the abort span"
+	probeGCRefused env.Probe = "gc: refused, the range has changed"
 )
 
 // Probes lists the rare points of this room.
@@ -72,5 +84,6 @@ func Probes() []env.Probe {
 	return []env.Probe{probeSnapHalf, probeSnapComplete, probeSnapRefused, probeSnapFailed, probeSnapDropped, probeNodeBack,
 		probeRecovery, probeRecoveryShared, probeRecoveryAsked, probeRecoveryFailed, probeRecoveryMoot, probeRecoveredCommitted,
 		probeRecoveredAborted, probeResolveResumed, probeCleanupDropped, probeCleanupGivenUp, probeAbandonedEnded,
-		probeRecordRemovable, probeRecordRemoved}
+		probeRecordRemovable, probeRecordRemoved,
+		probeGCRaised, probeGCDivided, probeGCRecord, probeGCNotes, probeGCRefused}
 }

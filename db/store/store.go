@@ -38,6 +38,8 @@ type Config struct {
 	// Sender reaches ranges wherever they are. It is asked about transactions once the
 	// store has found any, hence not before Open has returned.
 	Sender kv.Sender
+	// TxnState reads what transactions leave behind. Nil: no garbage is collected.
+	TxnState *TxnState
 }
 
 // Store is the replicas of one node, for one incarnation of its process.
@@ -57,6 +59,7 @@ type Store struct {
 
 	snapshots  snapshots
 	txns       *Txns
+	gc         gcQueue
 	tickTimer  env.Timer
 	stopped    bool
 	incarnated uint32
@@ -89,6 +92,7 @@ func Open(t env.Task, cfg Config) (*Store, error) {
 		NextID: replica.MakeCommandIDBase(cfg.NodeID, s.incarnated),
 	}
 	s.snapshots.init(s)
+	s.gc.init(s)
 	descs, err := Descriptors(cfg.Engine)
 	if err != nil {
 		return nil, err
@@ -281,6 +285,7 @@ func (s *Store) tick() {
 	}
 	s.wakeForReturned()
 	s.snapshots.tick()
+	s.gc.tick()
 }
 
 // wakeForReturned wakes the ranges that may have left a node behind when they went
