@@ -70,10 +70,16 @@ func (q *gcQueue) pass(t env.Task) {
 			return
 		}
 		if q.s.Replica(r.RangeID()) == r && lastHeld(r) {
+			t.SetDeadline(q.s.cfg.Env.Mono() + gcPatience)
 			q.collect(t, r)
+			t.SetDeadline(0)
 		}
 	}
 }
+
+// gcPatience is how long one range may keep the others waiting: without a quorum its
+// commands do not come to an end.
+const gcPatience = 20 * time.Second
 
 // lastHeld reports that the lease is r's, or was last: an idle range lets it lapse, and
 // its garbage must go nevertheless.

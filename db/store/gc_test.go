@@ -262,3 +262,30 @@ func TestGCPace(t *testing.T) {
 		}
 	}
 }
+
+// A range whose replicas do not reach each other keeps a pass from the others for a
+// while, and not for ever.
+func TestGCPatience(t *testing.T) {
+	c := newCluster(t, 3, sim.Config{Seed: 1, Knobs: map[string]int64{"gc.ttl": 1e9, "gc.interval": 1e12,
+		"lease.duration": 20e9, "raft.quiesce.ticks": 1 << 30}})
+	c.do(put("a", "1"))
+	c.do(put("a", "2"))
+	c.run(2 * time.Second) // until the first is garbage
+	n := c.holder()
+	for _, o := range c.nodes {
+		c.cut[[2]kv.NodeID{n.id, o.id}], c.cut[[2]kv.NodeID{o.id, n.id}] = true, true
+	}
+	n.send(0, put("a", "3")) // waits for a quorum, and keeps its latch
+	c.run(10 * time.Millisecond)
+	n.store.cfg.TxnState = &TxnState{}
+	n.store.gc.next = 0
+	c.until(time.Second, func() bool { return n.store.gc.running })
+	c.run(gcPatience - time.Second)
+	if !n.store.gc.running {
+		t.Fatal("nothing is waited for, and nothing is tested")
+	}
+	c.run(2 * time.Second)
+	if n.store.gc.running {
+		t.Fatal("it still waits")
+	}
+}
