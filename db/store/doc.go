@@ -16,7 +16,8 @@
 //	                        heartbeats included
 //
 // Beside them stands what the ranges of the store need to know, and to have done, about
-// transactions whose records and locks are anywhere (Txns).
+// transactions whose records and locks are anywhere (Txns), and the queue that removes
+// what nobody sees or needs any more (gcQueue).
 //
 // What it promises: messages of a range reach its replica, in the order in which
 // they came; a snapshot is handed over complete or not at all; whatever was
@@ -24,5 +25,6 @@
 //
 // Fault model: as of package replica. The transport may lose, delay and reorder,
 // and peers may vanish in the middle of a snapshot: half a snapshot is dropped
-// after a while.
+// after a while. What the two beside them send may be lost, late and executed twice; they
+// remember nothing that could not be found out again.
 package store
