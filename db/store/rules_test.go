@@ -237,3 +237,20 @@ func TestLostLogRefused(t *testing.T) {
 		t.Fatal("it started")
 	}
 }
+
+// A store finds its replicas though transactions have records beside the descriptors.
+func TestDescriptorsBesideRecords(t *testing.T) {
+	c := newCluster(t, 1, sim.Config{Seed: 1})
+	c.do(put("a", "1"))
+	e := c.nodes[0].engine
+	b := e.NewBatch()
+	txn := kv.NewTxn(testTxnID(1), "", 5, txnSecond(1), txnSecond(1))
+	txn.Key = key("a")
+	k := mvcc.EncodeKey(nil, keys.TxnRecordKey(txn.Key, txn.ID), hlc.Timestamp{})
+	b.Put(k, replica.EncodeRecord(k, txn))
+	e.Commit(b, true, nil)
+	d, err := Descriptors(e)
+	if err != nil || len(d) != 1 {
+		t.Fatal(d, err)
+	}
+}
