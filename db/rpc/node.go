@@ -77,6 +77,8 @@ type Node struct {
 	handlers [256]Handler
 	oneways  [256]OnewayHandler
 
+	onClosed func(peer string) // may be nil
+
 	peers   map[string]*peer
 	ordered []*peer // by name
 	calls   callTable

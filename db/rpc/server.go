@@ -15,7 +15,15 @@ func (s *server) Decode(b []byte) (env.Message, error) { return (*Node)(s).decod
 
 // Closed implements env.Handler. Requests that came on the connection go on: their
 // effect may be wanted, and their deadline bounds them.
-func (s *server) Closed(env.Conn, error) {}
+func (s *server) Closed(c env.Conn, _ error) {
+	if n := (*Node)(s); n.onClosed != nil && !n.stopped {
+		n.onClosed(c.Peer())
+	}
+}
+
+// OnClosed has f called when a connection that a peer had made is over: because the
+// peer closed it, or died, or something broke. Who is half open is not found out here.
+func (n *Node) OnClosed(f func(peer string)) { n.onClosed = f }
 
 // Receive implements env.Handler.
 func (s *server) Receive(c env.Conn, m env.Message) {

@@ -27,6 +27,7 @@ import (
 //	                        retry (it is told to begin its next epoch)
 //	later d n               connections with n break after a while
 //	big k n                 k has a value of n bytes
+//	cut n                   the client hears nothing from n any more, until heal
 //	slow d | kill n | start n | client | heal | drain n | run d | state
 func TestDialogues(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
@@ -111,6 +112,8 @@ func (w *dialogue) line(f []string) {
 		var n int
 		fmt.Sscan(f[2], &n)
 		w.data[f[1]] = strings.Repeat("x", n)
+	case "cut":
+		w.cuts = w.net.Cut([]string{f[1]}, []string{"c1"}, network.Drop)
 	case "heal":
 		w.cuts.Heal()
 	case "drain":

@@ -35,7 +35,8 @@
 // nevertheless: a step is executed at most once, and only after all steps before it; an
 // error that is not Ambiguous means that the transaction has not committed, and will not
 // unless the client goes on with it. A session whose client says nothing for longer than
-// session.idle, or has come back as another incarnation, is rolled back. A gateway keeps
+// session.idle, or for session.grace after a connection of it broke, or has come back as
+// another incarnation, is rolled back. A gateway keeps
 // no more than session.max sessions, and forgets an ended one after session.remember. A
 // node that stops begins none, gives those that are open session.drain to end, and rolls
 // back the rest.

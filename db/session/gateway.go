@@ -35,11 +35,15 @@ type key struct {
 type client struct {
 	born     time.Duration // of its latest incarnation
 	sessions int
+	// heard is when its last step came, and broke when a connection of it was last over,
+	// by Mono.
+	heard, broke time.Duration
+	timer        env.Timer // to look whether it is gone; 0: none
 }
 
 type gatewaySettings struct {
-	idle, remember, drain time.Duration
-	max, answerBytes      int
+	idle, grace, remember, drain time.Duration
+	max, answerBytes             int
 }
 
 // Serve has sessions answered at node n. Transactions are begun by starter. The
@@ -48,11 +52,12 @@ func Serve(p env.Process, n *rpc.Node, starter kv.TxnStarter, node kv.NodeID, in
 	g := &Gateway{
 		p: p, starter: starter, node: node, incarnation: incarnation,
 		set: gatewaySettings{
-			idle: env.Duration(p, knobIdle), remember: env.Duration(p, knobRemember), drain: env.Duration(p, knobDrain),
+			idle: env.Duration(p, knobIdle), grace: env.Duration(p, knobGrace), remember: env.Duration(p, knobRemember), drain: env.Duration(p, knobDrain),
 			max: int(p.Knob(knobMax)), answerBytes: int(p.Knob(knobAnswerBytes)),
 		},
 		sessions: map[key]*session{}, clients: map[string]*client{}, open: list.New(), ended: list.New(),
 	}
+	n.OnClosed(g.closed)
 	n.Handle(Kind, func(t env.Task, from string, m env.Message) env.Message { return g.step(t, from, m.(*request)) })
 	return g
 }
@@ -75,6 +80,7 @@ func (g *Gateway) step(t env.Task, from string, q *request) *response {
 	case s == nil, q.Incarnation != 0 && q.Incarnation != g.incarnation:
 		return g.answer(refusedUnknown)
 	}
+	s.client.heard = g.p.Mono()
 	return s.step(t, q)
 }
 
@@ -94,16 +100,16 @@ func (g *Gateway) begin(t env.Task, k key, q *request) *response {
 		g.p.Probe(ProbeFull)
 		return g.answer(refusedFull)
 	}
-	s := &session{g: g, key: k}
-	s.place = g.open.PushBack(s)
-	g.sessions[k] = s
 	c := g.clients[k.client]
 	if c == nil {
 		c = &client{}
 		g.clients[k.client] = c
 	}
-	c.born = max(c.born, k.id.Born)
+	c.born, c.heard = max(c.born, k.id.Born), g.p.Mono()
 	c.sessions++
+	s := &session{g: g, key: k, client: c}
+	s.place = g.open.PushBack(s)
+	g.sessions[k] = s
 	return s.run(t, q)
 }
 
@@ -117,15 +123,58 @@ func (g *Gateway) admit(k key) bool {
 	if k.id.Born < c.born {
 		return false
 	}
-	for e := g.open.Front(); e != nil; {
-		s := e.Value.(*session)
-		e = e.Next()
-		if s.key.client == k.client && s.key.id.Born < k.id.Born {
+	g.visit(c, func(s *session) {
+		if s.key.id.Born < k.id.Born {
 			g.p.Probe(ProbeClientGone)
 			s.rollback("its client was restarted")
 		}
-	}
+	})
 	return true
+}
+
+// visit calls f with the client's open sessions, which it may end.
+func (g *Gateway) visit(c *client, f func(*session)) {
+	for e := g.open.Front(); e != nil; {
+		s := e.Value.(*session)
+		e = e.Next()
+		if s.client == c {
+			f(s)
+		}
+	}
+}
+
+// closed notes that a connection of a client is over. That may mean that the client is:
+// then nobody would miss its sessions, and others wait for its locks. But a connection
+// breaks for other reasons too, and a client that lives on makes a new one, with its
+// next step.
+func (g *Gateway) closed(name string) {
+	c := g.clients[name]
+	if c == nil {
+		return
+	}
+	c.broke = g.p.Mono()
+	if c.timer == 0 {
+		c.timer = g.p.After(g.set.grace, "session: client gone?", func() { g.look(c) })
+	}
+}
+
+// look rolls back the sessions of a client that is not heard of any more. A step that is
+// being executed is not given up: it may be a commit.
+func (g *Gateway) look(c *client) {
+	c.timer = 0
+	if c.heard > c.broke {
+		return
+	}
+	if left := c.broke + g.set.grace - g.p.Mono(); left > 0 {
+		c.timer = g.p.After(left, "session: client gone?", func() { g.look(c) })
+		return
+	}
+	g.visit(c, func(s *session) {
+		if !s.running {
+			g.p.Probe(ProbeClientSilent)
+			s.rollback("the connection of its client broke, and the client was not heard of again")
+		}
+	})
 }
 
 // room makes sure that there is room for one more session: those that have ended are

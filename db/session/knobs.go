@@ -9,6 +9,8 @@ import (
 var (
 	knobIdle = &env.Knob{Name: "session.idle", Default: int64(15 * time.Second), Min: int64(time.Second), Max: int64(10 * time.Minute),
 		Doc: "a session without a step for this long is rolled back, ns"}
+	knobGrace = &env.Knob{Name: "session.grace", Default: int64(2 * time.Second), Min: int64(500 * time.Millisecond), Max: int64(time.Minute),
+		Doc: "a client whose connection broke, and who is not heard of again for this long, is taken for gone, ns"}
 	knobRemember = &env.Knob{Name: "session.remember", Default: int64(30 * time.Second), Min: int64(time.Second), Max: int64(10 * time.Minute),
 		Doc: "how long the end of a session is remembered, for who asks again, ns"}
 	knobMax = &env.Knob{Name: "session.max", Default: 4096, Min: 16, Max: 1 << 20,
@@ -28,13 +30,14 @@ var (
 
 // Knobs lists the tunables of the room.
 func Knobs() []*env.Knob {
-	return []*env.Knob{knobIdle, knobRemember, knobMax, knobAnswerBytes, knobDrain, knobTimeout, knobBegin, knobPause}
+	return []*env.Knob{knobIdle, knobGrace, knobRemember, knobMax, knobAnswerBytes, knobDrain, knobTimeout, knobBegin, knobPause}
 }
 
 // Rare points of the room.
 const (
 	ProbeIdle         env.Probe = "session: rolled back, idle"
 	ProbeClientGone   env.Probe = "session: rolled back, its client was restarted"
+	ProbeClientSilent env.Probe = "session: rolled back, its client's connection broke"
 	ProbeDrained      env.Probe = "session: rolled back, the gateway stops"
 	ProbeFull         env.Probe = "session: refused, too many"
 	ProbeRemembered   env.Probe = "session: step answered from memory"
@@ -48,6 +51,6 @@ const (
 
 // Probes lists the rare points of the room.
 func Probes() []env.Probe {
-	return []env.Probe{ProbeIdle, ProbeClientGone, ProbeDrained, ProbeFull, ProbeRemembered, ProbeJoined, ProbeRefused,
+	return []env.Probe{ProbeIdle, ProbeClientGone, ProbeClientSilent, ProbeDrained, ProbeFull, ProbeRemembered, ProbeJoined, ProbeRefused,
 		ProbeLost, ProbeBegunAnew, ProbeCommitLearnt, ProbeAmbiguous}
 }

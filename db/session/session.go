@@ -11,10 +11,11 @@ import (
 // session is one transaction of a client, as its gateway keeps it. Its steps are
 // executed one after the other, each at most once, in the order of their numbers.
 type session struct {
-	g     *Gateway
-	key   key
-	place *list.Element // in the gateway's open or ended; nil: forgotten
-	txn   kv.TxnSender  // nil before it has begun, and when it is over
+	g      *Gateway
+	key    key
+	client *client
+	place  *list.Element // in the gateway's open or ended; nil: forgotten
+	txn    kv.TxnSender  // nil before it has begun, and when it is over
 
 	last    int64                   // the step that was executed last, or is being executed
 	running bool                    // it is being executed
@@ -208,9 +209,8 @@ func (s *session) forget() {
 	s.place = nil
 	delete(g.sessions, s.key)
 	s.keep(nil)
-	if c := g.clients[s.key.client]; c.sessions > 1 {
-		c.sessions--
-	} else {
+	if s.client.sessions--; s.client.sessions == 0 {
+		g.p.Stop(s.client.timer)
 		delete(g.clients, s.key.client)
 	}
 }

@@ -109,7 +109,7 @@ func (s *toyStarter) Begin(_ env.Task, o kv.TxnOptions) (kv.TxnSender, *kv.Error
 	now := hlc.Timestamp{Wall: int64(s.w.s.Now())}
 	priority := o.Priority
 	if priority == 0 {
-		priority = 100
+		priority = 100 + int32(s.w.ids) // by lot, so to say
 	}
 	c := &toyTxn{w: s.w, p: s.p, txn: kv.NewTxn(kv.TxnID{s.w.ids}, o.Name, priority, now, now)}
 	c.busy.Free = 1
@@ -134,7 +134,10 @@ type toyWrite struct {
 
 func (c *toyTxn) Txn() *kv.Txn { return c.txn }
 
-func (c *toyTxn) SetPriority(p int32) { c.txn.Priority = p }
+func (c *toyTxn) SetPriority(p int32) {
+	c.w.say("    %s: %s has priority %d", c.p.Name(), c.txn.Name, p)
+	c.txn.Priority = p
+}
 
 func (c *toyTxn) Send(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
 	et := ba.EndTxn()

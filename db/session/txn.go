@@ -129,8 +129,7 @@ func (c *Txn) ask(t env.Task, q *request, asked time.Duration) (*response, *kv.E
 		// The gateway remembers the session, and that this step is none of it.
 		return nil, c.lose(fmt.Sprintf("gateway %s: %s", c.Gateway(), p.Err.Message))
 	case p.Refusal != accepted:
-		executed := p.Refusal == refusedUnderWay || p.Refusal == refusedForgotten
-		return nil, c.failed(q, unsure || executed, fmt.Sprintf("gateway %s: %s", c.Gateway(), p.Refusal))
+		return nil, c.failed(q, unsure, fmt.Sprintf("gateway %s: %s", c.Gateway(), p.Refusal))
 	}
 	c.txn = p.Txn
 	if unsure && q.commits() {
