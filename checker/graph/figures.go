@@ -11,8 +11,9 @@ import (
 
 // figures gives one example of each name that was found, what is easiest to follow
 // first: a short cycle before a long one, and of two the one that was evident
-// earlier. What needs no cycle has no picture and comes last.
-func (a *analysis) figures(times map[string]int) []checker.Figure {
+// earlier. What needs no cycle has no picture and comes last. The second result is
+// the whole text on the first figure, "" when there is none.
+func (a *analysis) figures(times map[string]int) (out []checker.Figure, first string) {
 	var of []*Anomaly
 	for i := range a.found {
 		if !a.found[i].Warning {
@@ -28,7 +29,6 @@ func (a *analysis) figures(times map[string]int) []checker.Figure {
 	slices.SortStableFunc(of, func(x, y *Anomaly) int {
 		return cmp.Or(cmp.Compare(length(x), length(y)), cmp.Compare(a.evident(x.Ops), a.evident(y.Ops)))
 	})
-	var out []checker.Figure
 	shown := map[string]bool{}
 	for _, x := range of {
 		if shown[x.Name] {
@@ -44,9 +44,12 @@ func (a *analysis) figures(times map[string]int) []checker.Figure {
 				f.Edges = append(f.Edges, checker.FigureEdge{From: e.From, To: e.To, Kind: e.Kind.String(), Key: e.Key, Text: e.Text})
 			}
 		}
+		if len(out) == 0 {
+			first = x.Text
+		}
 		out = append(out, f)
 	}
-	return out
+	return out, first
 }
 
 // caption names the transactions of a cycle in their impossible order.

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 
 	"simulacrum/checker"
@@ -184,7 +185,11 @@ func (a *analysis) result(g *csr, c *condensed) Result {
 		v.Counts = append(v.Counts, checker.Count{Name: name, N: int64(max(names[name], a.times[name]))})
 	}
 	v.Report(fs)
-	v.Illustrate(a.figures(names))
+	figures, first := a.figures(names)
+	v.Illustrate(figures)
+	if first != "" { // what is shown first is told first
+		v.Details = slices.Insert(slices.DeleteFunc(v.Details, func(d string) bool { return d == first }), 0, first)
+	}
 	v.Details = append(v.Details, warnings...)
 	a.decide(&v, order, len(fs))
 	if v.Valid == checker.OK && (a.check == "list-append" || a.o.Versions != nil) && !a.anyDelete {
