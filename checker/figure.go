@@ -27,6 +27,8 @@ type FigureEdge struct {
 	// words.
 	Kind string `json:"kind"`
 	Key  string `json:"key,omitempty"`
+	// Via is the operation whose read shows the order of two writes, -1 for none.
+	Via  int    `json:"via"`
 	Text string `json:"text"`
 }
 

@@ -41,7 +41,7 @@ func (a *analysis) figures(times map[string]int) (out []checker.Figure, first st
 			f.Caption = caption(x.Cycle)
 			f.SVG = SVG(a.h, x.Cycle)
 			for _, e := range x.Cycle.Edges {
-				f.Edges = append(f.Edges, checker.FigureEdge{From: e.From, To: e.To, Kind: e.Kind.String(), Key: e.Key, Text: e.Text})
+				f.Edges = append(f.Edges, checker.FigureEdge{From: e.From, To: e.To, Kind: e.Kind.String(), Key: e.Key, Via: e.Via, Text: e.Text})
 			}
 		}
 		if len(out) == 0 {
