@@ -19,6 +19,7 @@ var (
 	knobRepropose    = env.Knob{Name: "raft.repropose.ticks", Default: 4, Min: 1, Max: 20, Doc: "ticks after which a proposal without an outcome is proposed again"}
 	knobLogSize      = env.Knob{Name: "raft.log.bytes", Default: 16 << 20, Min: 1 << 10, Max: 64 << 20, Doc: "bytes of log above which the leader truncates it"}
 	knobLogKeep      = env.Knob{Name: "raft.log.keep.factor", Default: 4, Min: 1, Max: 16, Doc: "how many times raft.log.bytes a live follower that lags may hold up"}
+	knobLogStale     = env.Knob{Name: "raft.log.stale.bytes", Default: 64 << 10, Min: 1 << 10, Max: 64 << 20, Doc: "bytes of log that start a truncation of what all replicas have"}
 	knobQuiesceAfter = env.Knob{Name: "raft.quiesce.ticks", Default: 6, Min: 1, Max: 1 << 30, Doc: "ticks without a request after which an idle range may go to sleep"}
 	knobLease        = env.Knob{Name: "lease.duration", Default: int64(6 * time.Second), Min: int64(2 * time.Second), Max: int64(20 * time.Second), Doc: "length of an expiration lease, ns"}
 	knobLeaseRenew   = env.Knob{Name: "lease.renew.percent", Default: 50, Min: 20, Max: 90, Doc: "percent of the lease that may be left when it is renewed"}
@@ -29,7 +30,7 @@ var (
 // Knobs lists the tunables of this room.
 func Knobs() []*env.Knob {
 	return []*env.Knob{&knobTick, &knobHeartbeat, &knobElection, &knobMessage, &knobInflight, &knobUncommitted,
-		&knobApply, &knobEntryCache, &knobRepropose, &knobLogSize, &knobLogKeep, &knobQuiesceAfter, &knobLease,
+		&knobApply, &knobEntryCache, &knobRepropose, &knobLogSize, &knobLogKeep, &knobLogStale, &knobQuiesceAfter, &knobLease,
 		&knobLeaseRenew, &knobMaxCommand, &knobSnapChunk}
 }
 
@@ -44,6 +45,7 @@ type Tunables struct {
 	EntryCacheBytes                 int64
 	ReproposeTicks                  int
 	LogBytes, LogKeepFactor         int64
+	LogStaleBytes                   int64
 	QuiesceTicks                    int
 	LeaseDuration, LeaseRenewBefore time.Duration // renewed when no more than this is left
 	MaxCommandBytes                 int64
@@ -64,6 +66,7 @@ func ReadTunables(p env.Process) *Tunables {
 		ReproposeTicks:      int(p.Knob(&knobRepropose)),
 		LogBytes:            p.Knob(&knobLogSize),
 		LogKeepFactor:       p.Knob(&knobLogKeep),
+		LogStaleBytes:       p.Knob(&knobLogStale),
 		QuiesceTicks:        int(p.Knob(&knobQuiesceAfter)),
 		LeaseDuration:       env.Duration(p, &knobLease),
 		MaxCommandBytes:     p.Knob(&knobMaxCommand),

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"errors"
+	"slices"
 	"sort"
 
 	"go.etcd.io/raft/v3"
@@ -70,6 +71,11 @@ func (p *proposals) remove(i int) {
 	copy(p.pending[i:], p.pending[i+1:])
 	p.pending[len(p.pending)-1] = nil
 	p.pending = p.pending[:len(p.pending)-1]
+}
+
+// truncating reports that a truncation of the log is among them.
+func (p *proposals) truncating() bool {
+	return slices.ContainsFunc(p.pending, func(q *proposal) bool { return q.kind == KindTruncate })
 }
 
 // nextIndex assigns a lease index.

@@ -60,6 +60,7 @@ func (r *Replica) Drain() {
 				r.send(m)
 			}
 		}
+		r.dropStale()
 	}
 }
 
@@ -130,9 +131,11 @@ func (r *Replica) storageAppend(m *raftpb.Message) {
 		voted := hs.Term != r.hard.Term || hs.Vote != r.hard.Vote
 		hs.Commit = max(hs.Commit, r.hard.Commit)
 		r.hard = hs
-		// A commit index alone is not worth a write: it follows from what is
-		// applied, or is learnt again from the leader.
-		if voted || !b.Empty() {
+		// Term and vote are promises. The commit index is not: what it covers stands
+		// in the synced logs of a majority, and it follows from what is applied or is
+		// learnt again from the leader. So it is written when there is another reason,
+		// and not beside each entry.
+		if voted || m.Snapshot != nil {
 			r.scratch = encodeHardState(r.scratch[:0], &hs)
 			b.Put(keys.HardStateKey(r.rangeID), r.scratch)
 		}

@@ -111,6 +111,7 @@ type Replica struct {
 	reads *concurrency.TimestampCache
 	// truncations are log truncations that were applied and may not be enacted yet.
 	truncations []truncation
+	dropStaleAt int64 // bytes of log below which dropStale need not look again
 	// incoming is the snapshot that is being stepped into the library.
 	incoming *Snapshot
 

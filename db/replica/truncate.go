@@ -77,12 +77,40 @@ func (r *Replica) proposeTruncation(kept bool) *proposal {
 	if to <= r.log.truncated.index {
 		return nil
 	}
+	r.proposeTruncation(to)
+}
+
+func (r *Replica) proposeTruncation(to uint64) {
 	term, err := r.log.Term(to)
 	if err != nil {
 		r.cfg.Env.Fatal(err)
 	}
 	r.wake(true)
 	return r.propose(&Command{Kind: KindTruncate, LeaseSequence: r.state.Lease.Sequence, TruncateTo: to, TruncateTerm: term}, &proposal{})
+}
+
+// dropStale decides, at the leader that holds the lease, to drop what every replica
+// has in its log, those that are down included: nobody will need a snapshot for it.
+// It is asked for each time the log has grown by so much, and not at ticks, since
+// entries that go before the engine has flushed them never reach a table.
+func (r *Replica) dropStale() {
+	stale := r.cfg.Tunables.LogStaleBytes
+	if r.log.bytes < max(stale, r.dropStaleAt) || r.role != raft.StateLeader || len(r.truncations) > 0 {
+		return
+	}
+	r.dropStaleAt = r.log.bytes + stale // if nothing comes of it: not before then
+	if r.proposals.truncating() || r.LeaseStatus(r.now()) != LeaseValid {
+		return
+	}
+	to := r.state.AppliedIndex
+	r.rn.WithProgress(func(id uint64, _ raft.ProgressType, p tracker.Progress) {
+		if id != uint64(r.self.ReplicaID) {
+			to = min(to, p.Match)
+		}
+	})
+	if to > r.log.truncated.index {
+		r.proposeTruncation(to)
+	}
 }
 
 // noteTruncation runs when a truncation command has applied.
@@ -120,5 +148,6 @@ func (r *Replica) enactTruncations() {
 	b.Reset()
 	r.log.truncate(b, to)
 	r.engine.Commit(b, false, nil)
+	r.dropStaleAt = 0
 	r.cfg.Env.Probe(probeTruncated)
 }

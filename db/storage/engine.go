@@ -141,7 +141,9 @@ func (e *Engine) account(m *memtable) {
 func (e *Engine) rotate() {
 	log := e.wal.rotate()
 	e.logs = append(e.logs, log)
+	full := e.mem
 	e.mem = newMemtable(e.heights, log, e.seq)
+	e.mem.reserve(full)
 	s := &state{mems: append([]*memtable{e.mem}, e.state.mems...), levels: e.state.levels}
 	e.install(s)
 	e.account(e.mem)

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math/bits"
 	"math/rand/v2"
 )
@@ -35,6 +36,9 @@ type memtable struct {
 	height int
 	rng    *rand.Rand
 	prevs  [maxHeight]uint32 // predecessors of the place after the last insert
+	// hints are nodes of the last inserts, by a hash of what keys that are written
+	// in sequence, or again and again, have in common; 0: none. See beside.
+	hints [1 << hintBits]uint32
 
 	dels rangeDels
 	// log is the number of the first log file that may hold entries of this
@@ -46,11 +50,20 @@ type memtable struct {
 	accounted        int64 // what Memory was told
 }
 
+const hintBits = 7
+
 func newMemtable(rng *rand.Rand, log, prevSeq uint64) *memtable {
 	return &memtable{
 		words: make([]uint32, nodeNext+maxHeight, 256), height: 1, rng: rng,
 		log: log, prevSeq: prevSeq, lastSeq: prevSeq,
 	}
+}
+
+// reserve makes room for as much as a former memtable held, so that the arenas of a
+// busy store are not copied again and again while they grow.
+func (m *memtable) reserve(former *memtable) {
+	m.data = make([]byte, 0, len(former.data)+len(former.data)/16)
+	m.words = append(make([]uint32, 0, len(former.words)+len(former.words)/16), m.words...)
 }
 
 // used is the number of bytes filled, which decides when to flush; held is the
@@ -99,26 +112,83 @@ func (m *memtable) apply(repr []byte, base uint64, squash func(seq uint64) bool)
 // insert adds an entry that is newer than all others of its key. Its place is
 // therefore before the first node whose key is not less, whatever the trailers.
 func (m *memtable) insert(key, val []byte, t trailer) {
-	m.findPrevs(key)
 	h := m.drawHeight()
+	hint := &m.hints[hintOf(key)]
+	n := uint32(len(m.words))
+	if !m.follows(key) {
+		if prev, ok := m.beside(*hint, key); ok && h == 1 {
+			m.push(key, val, t, h, prev)
+			m.link(n, 0, prev)
+			*hint = n
+			return
+		}
+		m.findPrevs(key)
+	}
 	for m.height < h {
 		m.prevs[m.height] = 0
 		m.height++
 	}
+	m.push(key, val, t, h, m.prevs[0])
+	for l := 0; l < h; l++ {
+		m.link(n, l, m.prevs[l])
+		m.prevs[l] = n
+	}
+	*hint = n
+}
+
+// push adds the words and bytes of a node that will follow prev, and makes prev's
+// successor look back at it.
+func (m *memtable) push(key, val []byte, t trailer, h int, prev uint32) {
 	n := uint32(len(m.words))
 	off := uint32(len(m.data))
 	m.data = append(append(room(m.data, len(key)+len(val)), key...), val...)
 	m.words = room(m.words, nodeNext+h)
-	next := m.next(m.prevs[0], 0)
-	m.words = append(m.words, off, uint32(len(key)), uint32(len(val)), uint32(t), uint32(t>>32), m.prevs[0])
-	for l := 0; l < h; l++ {
-		p := int(m.prevs[l]) + nodeNext + l
-		m.words = append(m.words, m.words[p])
-		m.words[p] = n
-		m.prevs[l] = n
-	}
-	m.words[next+nodePrev] = n // of the head, when there is no next: the last node
+	m.words = append(m.words, off, uint32(len(key)), uint32(len(val)), uint32(t), uint32(t>>32), prev)
+	m.words = m.words[:len(m.words)+h]
+	m.words[m.next(prev, 0)+nodePrev] = n // of the head, when there is no next: the last node
 	m.entries++
+}
+
+// link puts node n after prev at one level.
+func (m *memtable) link(n uint32, level int, prev uint32) {
+	m.words[int(n)+nodeNext+level] = m.next(prev, level)
+	m.words[int(prev)+nodeNext+level] = n
+}
+
+// hintOf hashes what the keys of a log have in common, all but the last bytes, to
+// an index of hints.
+func hintOf(key []byte) uint64 {
+	if len(key) < 12 {
+		return 0
+	}
+	common := binary.LittleEndian.Uint64(key[2:]) + binary.LittleEndian.Uint64(key[len(key)-10:])>>3
+	return common * 0x9e3779b97f4a7c15 >> (64 - hintBits)
+}
+
+// follows reports that key's place is right after the last insert, which one
+// comparison on either side tells. Then prevs are its predecessors.
+func (m *memtable) follows(key []byte) bool {
+	p := m.prevs[0]
+	if p == 0 || bytes.Compare(m.key(p), key) >= 0 {
+		return false
+	}
+	nx := m.next(p, 0)
+	return nx == 0 || bytes.Compare(m.key(nx), key) >= 0
+}
+
+// beside finds the predecessor of key at the lowest level, which is all that most
+// nodes need, if it is node n, as for the next entry of a log, or the one before n,
+// as for a new version of n's key.
+func (m *memtable) beside(n uint32, key []byte) (prev uint32, ok bool) {
+	if n == 0 {
+		return 0, false
+	}
+	if bytes.Compare(m.key(n), key) < 0 {
+		nx := m.next(n, 0)
+		return n, nx == 0 || bytes.Compare(m.key(nx), key) >= 0
+	}
+	p := m.words[n+nodePrev]
+	return p, p == 0 || bytes.Compare(m.key(p), key) < 0
 }
 
 // room makes an arena twice as large when n more would not fit. By itself append
@@ -132,14 +202,8 @@ func room[T any](arena []T, n int) []T {
 	return larger
 }
 
-// findPrevs sets prevs to the last node before key at each level. Most inserts
-// follow the one before them, which one comparison on either side confirms.
+// findPrevs sets prevs to the last node before key at each level.
 func (m *memtable) findPrevs(key []byte) {
-	if p := m.prevs[0]; p != 0 && bytes.Compare(m.key(p), key) < 0 {
-		if nx := m.next(p, 0); nx == 0 || bytes.Compare(m.key(nx), key) >= 0 {
-			return
-		}
-	}
 	n, stop := uint32(0), uint32(0)
 	for l := m.height - 1; l >= 0; l-- {
 		for {
