@@ -9,6 +9,7 @@ import (
 // The tunables of a replica.
 var (
 	knobTick         = env.Knob{Name: "raft.tick", Default: int64(500 * time.Millisecond), Min: int64(50 * time.Millisecond), Max: int64(time.Second), Doc: "time between two ticks of consensus, ns"}
+	knobCommitDelay  = env.Knob{Name: "raft.commit.delay", Default: int64(10 * time.Millisecond), Min: 0, Max: int64(200 * time.Millisecond), Doc: "time that a leader waits for entries to send a higher commit index with, ns; 0: sends it at once"}
 	knobHeartbeat    = env.Knob{Name: "raft.heartbeat.ticks", Default: 2, Min: 1, Max: 3, Doc: "ticks between heartbeats"}
 	knobElection     = env.Knob{Name: "raft.election.ticks", Default: 4, Min: 4, Max: 20, Doc: "ticks without a leader before a follower campaigns, at least; at most twice as many"}
 	knobMessage      = env.Knob{Name: "raft.message.bytes", Default: 32 << 10, Min: 1, Max: 1 << 20, Doc: "bytes of entries in one append message"}
@@ -29,7 +30,7 @@ var (
 
 // Knobs lists the tunables of this room.
 func Knobs() []*env.Knob {
-	return []*env.Knob{&knobTick, &knobHeartbeat, &knobElection, &knobMessage, &knobInflight, &knobUncommitted,
+	return []*env.Knob{&knobTick, &knobCommitDelay, &knobHeartbeat, &knobElection, &knobMessage, &knobInflight, &knobUncommitted,
 		&knobApply, &knobEntryCache, &knobRepropose, &knobLogSize, &knobLogKeep, &knobLogStale, &knobQuiesceAfter, &knobLease,
 		&knobLeaseRenew, &knobMaxCommand, &knobSnapChunk}
 }
@@ -37,7 +38,7 @@ func Knobs() []*env.Knob {
 // Tunables are the values in force, read once for a store: the hot path asks for
 // them too often to look each up by name.
 type Tunables struct {
-	Tick                            time.Duration
+	Tick, CommitDelay               time.Duration
 	HeartbeatTicks, ElectionTicks   int
 	MaxMessageBytes, MaxApplyBytes  int64
 	MaxUncommittedBytes             int64
@@ -56,6 +57,7 @@ type Tunables struct {
 func ReadTunables(p env.Process) *Tunables {
 	t := &Tunables{
 		Tick:                env.Duration(p, &knobTick),
+		CommitDelay:         env.Duration(p, &knobCommitDelay),
 		HeartbeatTicks:      int(p.Knob(&knobHeartbeat)),
 		ElectionTicks:       int(p.Knob(&knobElection)),
 		MaxMessageBytes:     p.Knob(&knobMessage),

@@ -35,7 +35,7 @@ func (r *Replica) idle() bool { return r.ticks-r.lastUse >= r.cfg.Tunables.Quies
 // up caught up. One that is down is woken for when it is back (WakeFor).
 func (r *Replica) tickQuiesce() {
 	if r.role != raft.StateLeader || !r.idle() || len(r.proposals.pending) > 0 || r.requests.Latches().Len() > 0 ||
-		len(r.appends) > 0 || len(r.truncations) > 0 {
+		len(r.appends) > 0 || len(r.truncations) > 0 || len(r.held) > 0 {
 		return
 	}
 	st := r.rn.BasicStatus()

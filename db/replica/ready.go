@@ -91,8 +91,15 @@ func (r *Replica) noteRole() {
 	}
 }
 
-// send addresses a message to its replica, if the range still has it.
+// send sends a message, now or together with what follows it.
 func (r *Replica) send(m *raftpb.Message) {
+	if m.Type != raftpb.MsgApp || !r.hold(m) {
+		r.address(m)
+	}
+}
+
+// address hands a message to the store for its replica, if the range still has it.
+func (r *Replica) address(m *raftpb.Message) {
 	to, ok := r.state.Desc.ReplicaByID(kv.ReplicaID(m.To))
 	if !ok {
 		return

@@ -46,6 +46,8 @@ type Host interface {
 	Ready(r *Replica)
 	// Send queues a message. It leaves at the end of the drain.
 	SendMessage(m Message)
+	// HoldsCommits has TellCommits called after the commit delay.
+	HoldsCommits(r *Replica)
 	// SendSnapshot starts sending the range's state to a replica, and calls
 	// ReportSnapshot when that has ended.
 	SendSnapshot(r *Replica, to kv.ReplicaDescriptor)
@@ -103,6 +105,11 @@ type Replica struct {
 	// appends are the log writes that are not synced yet, oldest first.
 	appends []*appendWork
 	spare   []*appendWork
+
+	// held are messages that wait to be sent with others; see hold. holding: the
+	// store has been asked to come for them.
+	held    []raftpb.Message
+	holding bool
 
 	proposals proposals
 	lease     leaseKeeper

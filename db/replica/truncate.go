@@ -74,13 +74,14 @@ func (r *Replica) proposeTruncation(kept bool) *proposal {
 			to = min(to, p.Match)
 		}
 	})
+	return r.proposeTruncationTo(to)
+}
+
+// proposeTruncationTo returns nil if nothing of the log goes by it.
+func (r *Replica) proposeTruncationTo(to uint64) *proposal {
 	if to <= r.log.truncated.index {
 		return nil
 	}
-	r.proposeTruncation(to)
-}
-
-func (r *Replica) proposeTruncation(to uint64) {
 	term, err := r.log.Term(to)
 	if err != nil {
 		r.cfg.Env.Fatal(err)
@@ -108,9 +109,7 @@ func (r *Replica) dropStale() {
 			to = min(to, p.Match)
 		}
 	})
-	if to > r.log.truncated.index {
-		r.proposeTruncation(to)
-	}
+	r.proposeTruncationTo(to)
 }
 
 // noteTruncation runs when a truncation command has applied.

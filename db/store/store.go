@@ -54,6 +54,9 @@ type Store struct {
 	draining  bool
 	outbox    []outgoing // by destination, in order of first use; its buffers are used again
 
+	holders  []*replica.Replica // that have commit indexes to tell when tellLine runs
+	tellLine func()             // s.tellCommits, bound once
+
 	awake []*replica.Replica // who is ticked; quiescent ones are dropped in passing
 	down  []kv.NodeID        // nodes that were down when somebody asked; sorted
 
@@ -78,7 +81,7 @@ var incarnationKey = keys.StoreKey("incarnation")
 // contain the number.
 func Open(t env.Task, cfg Config) (*Store, error) {
 	s := &Store{cfg: cfg, txns: newTxns(cfg.Env, cfg.NodeID, cfg.Sender)}
-	s.drainLine = s.drain
+	s.drainLine, s.tellLine = s.drain, s.tellCommits
 	if err := s.incarnate(t); err != nil {
 		return nil, err
 	}
@@ -244,6 +247,26 @@ func (s *Store) Transactions() *Txns { return s.txns }
 
 // TxnFinished implements replica.Host: see Txns.Finish.
 func (s *Store) TxnFinished(_ *replica.Replica, txn *kv.Txn) { s.txns.Finish(txn) }
+
+// HoldsCommits implements replica.Host.
+func (s *Store) HoldsCommits(r *replica.Replica) {
+	if s.holders = append(s.holders, r); len(s.holders) == 1 {
+		s.cfg.Env.After(s.rcfg.Tunables.CommitDelay, "store: commits", s.tellLine)
+	}
+}
+
+// tellCommits sends what replicas have held back. What goes to one node is one
+// message.
+func (s *Store) tellCommits() {
+	if s.stopped {
+		return
+	}
+	for _, r := range s.holders {
+		r.TellCommits()
+	}
+	clear(s.holders)
+	s.holders = s.holders[:0]
+}
 
 // Live implements replica.Host. It remembers who was down, to wake ranges that
 // went to sleep without them.
