@@ -61,6 +61,7 @@ type wal struct {
 	waiters    []waiter
 	head       int // waiters before it are done
 	finish     bool
+	idle       bool // the task waits for work, and not for the disk
 }
 
 // rotate makes the next records go to a new file. It returns its number.
@@ -130,7 +131,9 @@ func (w *wal) wait(seq uint64, fn func(), force bool) {
 	}
 	if force || seq <= w.durable {
 		w.wantSync = max(w.wantSync, seq)
-		w.task.Wake()
+		if w.idle { // one that waits for the disk looks for work when the disk is done
+			w.task.Wake()
+		}
 	}
 }
 
@@ -161,7 +164,9 @@ func (w *wal) run(t env.Task) {
 		full := len(w.pending) > 0 && (len(w.pending) > 1 || len(w.pending[0].buf) >= w.e.limits.logBuffer)
 		if !full && w.wantSync <= w.durable && !w.finish {
 			// The task is never cancelled, and Park without limit ends by Wake.
+			w.idle = true
 			w.must("wait", t.Park("storage: log idle", -1))
+			w.idle = false
 			continue
 		}
 		if len(w.pending) == 0 && w.finish {
