@@ -84,6 +84,9 @@ func TestPartsAreInOrderOfKeys(t *testing.T) {
 		}
 	})
 	f.s.RunUntil(f.s.Now() + sim.Time(5*time.Second))
+	if n := f.s.Findings(); len(n) > 0 {
+		t.Fatal(n)
+	}
 	order := func(rows []kv.KeyValue) (s string) {
 		for _, r := range rows {
 			s += string(r.Key)

@@ -1,6 +1,8 @@
 package kvclient
 
 import (
+	"slices"
+
 	"bytes"
 	"encoding/binary"
 
@@ -112,17 +114,12 @@ func (ev *toyEval) one(r kv.Request) (kv.Response, *kv.Error) {
 		}
 		return &kv.GetResponse{Value: v.bytes, Exists: v.exists}, err
 	case *kv.ScanRequest:
-		var rows []kv.KeyValue
-		var failed *kv.Error
-		ev.in(r.Span(), func(name string, _ *toyKey) {
-			v, err := ev.read(keys.Key(name), r.Sequence)
-			if err != nil {
-				failed = err
-			} else if v.exists {
-				rows = append(rows, kv.KeyValue{Key: keys.Key(name), Value: v.bytes})
-			}
-		})
-		return &kv.ScanResponse{Rows: rows}, failed
+		rows, err := ev.scan(r.Span(), r.Sequence)
+		return &kv.ScanResponse{Rows: rows}, err
+	case *kv.ReverseScanRequest:
+		rows, err := ev.scan(r.Span(), r.Sequence)
+		slices.Reverse(rows)
+		return &kv.ReverseScanResponse{Rows: rows}, err
 	case *kv.PutRequest:
 		return &kv.PutResponse{}, ev.write(r.Key, r.Sequence, func(toyValue) (toyValue, *kv.Error) { return toyValue{bytes: r.Value, exists: true}, nil }, false)
 	case *kv.ConditionalPutRequest:
@@ -307,6 +304,18 @@ func (ev *toyEval) refresh(s keys.Span, from hlc.Timestamp) (failed *kv.Error) {
 		ev.reads = append(ev.reads, func() { k.bump(txn.ReadTS, txn.ID) })
 	})
 	return failed
+}
+
+func (ev *toyEval) scan(s keys.Span, seq int32) (rows []kv.KeyValue, failed *kv.Error) {
+	ev.in(s, func(name string, _ *toyKey) {
+		v, err := ev.read(keys.Key(name), seq)
+		if err != nil {
+			failed = err
+		} else if v.exists {
+			rows = append(rows, kv.KeyValue{Key: keys.Key(name), Value: v.bytes})
+		}
+	})
+	return rows, failed
 }
 
 func (ev *toyEval) queryIntent(r *kv.QueryIntentRequest) (kv.Response, *kv.Error) {
