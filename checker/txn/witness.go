@@ -328,7 +328,8 @@ func (w *witness) untie(group []moment) []moment {
 	return out
 }
 
-// sees: t reads a key that u writes.
+// sees: t reads a key that u writes. A scan that does not say what it covers is taken
+// to cover everything.
 func (w *witness) sees(t, u int32) bool {
 	for i := range w.h.Ops[t].Actions {
 		a := &w.h.Ops[t].Actions[i]
@@ -336,10 +337,19 @@ func (w *witness) sees(t, u int32) bool {
 			continue
 		}
 		for j := range w.h.Ops[u].Actions {
-			if b := &w.h.Ops[u].Actions[j]; b.F.Writes() && (b.Key == a.Key || a.F == history.Scan) {
+			if b := &w.h.Ops[u].Actions[j]; b.F.Writes() && covers(a, b.Key) {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// covers: a, which reads, looks at the key.
+func covers(a *history.Action, key string) bool {
+	if a.F != history.Scan {
+		return a.Key == key
+	}
+	rows := a.Arg.Rows()
+	return rows == nil || slices.ContainsFunc(rows, func(r history.Row) bool { return r.Key == key })
 }

@@ -87,6 +87,11 @@ func read(k string, ns ...int64) history.Action {
 	return history.Action{F: history.Read, Key: k, Result: history.List(ns...)}
 }
 
+// scanKey scans one key.
+func scanKey(k string, ns ...int64) history.Action {
+	return history.Action{F: history.Scan, Key: k, Arg: history.Rows(history.Row{Key: k}), Result: history.Rows(history.Row{Key: k, Value: history.List(ns...)})}
+}
+
 func hist(ops ...history.Op) *history.History {
 	h := &history.History{Ops: ops}
 	for i := range ops {
@@ -107,6 +112,7 @@ func TestWitnessTies(t *testing.T) {
 		{"reader misses the write", hist(at(5, read("x")), at(5, app("x", 1))), "[1] was there"},
 		{"two writers", hist(at(5, app("x", 1)), at(5, app("x", 2)), at(6, read("x", 1, 2))), "two transactions wrote it at one timestamp"},
 		{"write skew", hist(at(5, read("x"), app("y", 1)), at(5, read("y"), app("x", 1))), "was there"},
+		{"scans of other keys", hist(at(5, app("a", 1), scanKey("x", 2)), at(5, app("x", 2), scanKey("y"))), ""},
 		{"chain", hist(at(5, read("x", 1), app("y", 1)), at(5, app("x", 1)), at(5, read("y", 1))), ""},
 	} {
 		v, order := txn.Witness(c.h, txn.Options{})
