@@ -31,8 +31,8 @@ func (b *base) judge(h *history.History, ctx Context, g graph.Result, o graph.Op
 	to := txn.Options{Universe: o.Universe, Versions: o.Versions}
 	w, order := txn.Witness(h, to)
 	evidence, second := verify.Confirm(h, &g, o), verify.ConfirmWitness(h, &w, order, o)
-	if evidence.Valid == checker.OK {
-		evidence = second
+	if evidence.Valid == checker.OK && (second.Valid != checker.OK || g.Verdict.Confirmed == "") {
+		evidence = second // one verdict on both: what was refused, or else what was confirmed
 	}
 	all := []checker.Verdict{g.Verdict, w, txn.Agreement(g, w), evidence}
 	if b.Txn.CommitWait && !ctx.Skewed {

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -15,10 +16,12 @@ func (a *analysis) tell(c []hop) {
 	var b strings.Builder
 	var nodes, reasons strings.Builder
 	for _, e := range c {
-		edge := a.explain(e)
-		cy.Edges = append(cy.Edges, edge)
+		cy.Edges = append(cy.Edges, a.explain(e))
+	}
+	for i, e := range c {
+		edge := cy.Edges[i]
 		x.Ops = append(x.Ops, edge.From)
-		fmt.Fprintf(&nodes, "\n  T%d: %s", edge.From, title(&a.h.Ops[e.from]))
+		fmt.Fprintf(&nodes, "\n  T%d: %s", edge.From, titleAt(&a.h.Ops[e.from], edge.Key, cy.Edges[(i+len(c)-1)%len(c)].Key))
 		fmt.Fprintf(&reasons, "\n  %s → %s  %-8s %s", tn(edge.From), tn(edge.To), edge.Kind, edge.Text)
 	}
 	if a.lostUpdate(c) {
@@ -307,4 +310,25 @@ func title(op *history.Op) string {
 		s = strings.ToValidUTF8(s[:2*most], "") + " …"
 	}
 	return s
+}
+
+// titleAt prints of a long transaction only what it did at some keys: what a cycle
+// turns on must not be lost among the rest.
+func titleAt(op *history.Op, keys ...string) string {
+	const many = 4 // actions that a reader takes in at once
+	if len(op.Actions) <= many {
+		return title(op)
+	}
+	short := *op
+	short.Actions = nil
+	for _, x := range op.Actions {
+		if x.F == history.Scan || slices.Contains(keys, x.Key) {
+			short.Actions = append(short.Actions, x)
+		}
+	}
+	left := len(op.Actions) - len(short.Actions)
+	if left == 0 || len(short.Actions) == 0 {
+		return title(op)
+	}
+	return fmt.Sprintf("%s (and %d more actions)", title(&short), left)
 }

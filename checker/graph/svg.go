@@ -94,15 +94,21 @@ func linesOf(op *history.Op, keys ...string) []line {
 	if !op.TS.IsZero() {
 		out = append(out, line{"quiet", "@" + op.TS.String()})
 	}
-	for i, a := range op.Actions {
-		if len(out) == maxLines && i < len(op.Actions)-1 {
-			return append(out, line{"quiet", fmt.Sprintf("… %d more", len(op.Actions)-i)})
+	acts := func(a history.Action) bool { return a.F == history.Scan || slices.Contains(keys, a.Key) }
+	only := len(out)+len(op.Actions) > maxLines // then there is room for what matters alone
+	left := 0
+	for _, a := range op.Actions {
+		switch {
+		case len(out) >= maxLines || only && !acts(a):
+			left++
+		case acts(a):
+			out = append(out, line{"act", a.String()})
+		default:
+			out = append(out, line{"quiet", a.String()})
 		}
-		class := "quiet"
-		if a.F == history.Scan || slices.Contains(keys, a.Key) {
-			class = "act"
-		}
-		out = append(out, line{class, a.String()})
+	}
+	if left > 0 {
+		out = append(out, line{"quiet", fmt.Sprintf("… %d more", left)})
 	}
 	return out
 }

@@ -168,14 +168,21 @@ func glyph(v checker.Valid) string {
 	return "?"
 }
 
-// verdict fills the first line and the table of checks, worst first.
+// named tells whether a verdict has anomalies by name to show.
+func named(v *checker.Verdict) bool { return len(v.Figures) > 0 && v.Figures[0].Doc != "" }
+
+// verdict fills the first line and the table of checks, worst first, and of those
+// before others the ones that name anomalies.
 func (p *page) verdict(r *Report) {
 	worst := checker.Worst(r.Verdicts...)
 	p.Valid, p.Glyph = worst.String(), glyph(worst)
 	p.Headline = map[checker.Valid]string{checker.OK: "No violation found", checker.Violation: "Violation", checker.Unknown: "Not decided", checker.Vacuous: "Too little happened"}[worst]
 	vs := append([]checker.Verdict{}, r.Verdicts...)
 	sort.SliceStable(vs, func(i, j int) bool {
-		return checker.Worst(vs[i]) != checker.Worst(vs[j]) && checker.Worst(vs[i], vs[j]) == vs[i].Valid
+		if vs[i].Valid == vs[j].Valid {
+			return named(&vs[i]) && !named(&vs[j])
+		}
+		return checker.Worst(vs[i], vs[j]) == vs[i].Valid
 	})
 	for _, v := range vs {
 		row := checkRow{Verdict: v, Glyph: glyph(v.Valid), Open: v.Valid != checker.OK}
