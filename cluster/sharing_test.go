@@ -32,7 +32,7 @@ var simulated = []sharing.Allowed{
 }
 
 // worked is a cluster of three nodes on which clients have written, read and
-// scanned, and of which one node came back from a crash.
+// scanned, in transactions and without, and of which one node came back from a crash.
 func worked(t *testing.T, decode bool) *cluster.Cluster {
 	s := sim.New(sim.Config{Seed: 3})
 	t.Cleanup(s.Close)
@@ -53,6 +53,17 @@ func worked(t *testing.T, decode bool) *cluster.Cluster {
 					op = workloads.Op{Kind: workloads.Scan, Key: []byte("a"), End: []byte("c")}
 				case 3:
 					op = workloads.Op{Kind: workloads.CPut, Key: key, Value: []byte("other"), Expect: []byte("value")}
+				}
+				if i%8 > 4 { // the same in a transaction, with a second key and a pause
+					_, _ = kv.Txn(t, workloads.TxnOptions{Name: "worked"}, func(tx workloads.Tx) error {
+						if _, err := tx.Do(t, op); err != nil {
+							return err
+						}
+						_ = t.Sleep(time.Duration(i%3) * 100 * time.Millisecond)
+						_, err := tx.Do(t, workloads.Op{Kind: workloads.Increment, Key: []byte(fmt.Sprintf("n%d", i%5)), Delta: 1})
+						return err
+					})
+					continue
 				}
 				_, _ = kv.Do(t, []workloads.Op{op}, workloads.Options{})
 			}
@@ -94,6 +105,8 @@ func TestNodesShareNothing(t *testing.T) {
 // server it is kept, and why nothing changes it.
 var messages = []struct{ path, reason string }{
 	{`(log\.cache\[\d+\]\.Data|proposals\.pending\[\d+\]\.data)$`, "data of raft entries: logs copy the slices that hold entries, and nothing writes to data"},
+	{`(sessions\.(open|ended)\.root\..*\.answer\..*|locks\.finished\[\d+\]\.Txn\.Key|reads\.pages\[\d+\]\..*\.key|mems\[\d+\]\.data)$`,
+		"keys and values that a transaction asked for or was answered: whoever keeps one never writes to it"},
 	{`(state\.Desc|cache\.entries\[\d+\]\.desc)$`, "range descriptors that came with an answer: a changed range gets a new one"},
 }
 
