@@ -14,17 +14,21 @@ type AbortNote struct {
 	Anchor   keys.Key      // where its record was
 	WriteTS  hlc.Timestamp // at or above which it is to begin anew
 	Priority int32
+	// At is when the note was left, by the leaseholder's clock: it is kept for as long as
+	// somebody may need it, however long ago the transaction began.
+	At hlc.Timestamp
 }
 
 // Encode appends the note.
 func (n *AbortNote) Encode(b []byte) []byte {
-	return codec.AppendVarint(n.WriteTS.Encode(codec.AppendBytes(b, n.Anchor)), int64(n.Priority))
+	b = codec.AppendVarint(n.WriteTS.Encode(codec.AppendBytes(b, n.Anchor)), int64(n.Priority))
+	return n.At.Encode(b)
 }
 
 // DecodeAbortNote reads what Encode wrote.
 func DecodeAbortNote(v []byte) (AbortNote, error) {
 	r := codec.MakeReader(v)
-	n := AbortNote{Anchor: r.Bytes(), WriteTS: hlc.Decode(&r), Priority: r.Int32()}
+	n := AbortNote{Anchor: r.Bytes(), WriteTS: hlc.Decode(&r), Priority: r.Int32(), At: hlc.Decode(&r)}
 	return n, r.Done()
 }
 
@@ -68,7 +72,7 @@ func (ev *evaluation) noteAbort(txn *kv.TxnMeta, poison, removed bool) error {
 	key := keys.AbortSpanKey(ev.r.rangeID, txn.ID)
 	if poison {
 		if removed {
-			n := AbortNote{Anchor: txn.Key, WriteTS: txn.WriteTS, Priority: txn.Priority}
+			n := AbortNote{Anchor: txn.Key, WriteTS: txn.WriteTS, Priority: txn.Priority, At: ev.now}
 			ev.batch.Put(key, n.Encode(nil))
 		}
 		return nil

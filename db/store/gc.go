@@ -34,14 +34,6 @@ type gcQueue struct {
 	running            bool
 }
 
-// TxnState reads what transactions leave in a range beside versions and locks; key is
-// that in the engine. An error says that the bytes are damaged.
-type TxnState struct {
-	Record func(key, value []byte) (*kv.Txn, error)
-	// AbortNote is when the note was left, by the clock of who left it.
-	AbortNote func(key, value []byte) (at hlc.Timestamp, err error)
-}
-
 func (q *gcQueue) init(s *Store) {
 	p := s.cfg.Env
 	q.s, q.ttl, q.interval, q.batch = s, env.Duration(p, &knobGCTTL), env.Duration(p, &knobGCInterval), p.Knob(&knobGCBatch)
@@ -53,7 +45,7 @@ func (q *gcQueue) init(s *Store) {
 
 // tick begins a pass if one is due.
 func (q *gcQueue) tick() {
-	if q.s.cfg.TxnState == nil || q.running || q.s.cfg.Env.Mono() < q.next {
+	if q.running || q.s.cfg.Env.Mono() < q.next {
 		return
 	}
 	q.running = true

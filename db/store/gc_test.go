@@ -1,7 +1,6 @@
 package store
 
 import (
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"strconv"
@@ -15,6 +14,7 @@ import (
 	"simulacrum/db/keys"
 	"simulacrum/db/kv"
 	"simulacrum/db/mvcc"
+	"simulacrum/db/replica"
 	"simulacrum/db/storage"
 	"simulacrum/sim"
 	"simulacrum/sim/disk"
@@ -39,12 +39,7 @@ func newGCWorld(t *testing.T, knobs map[string]int64) *gcWorld {
 	g := &gcWorld{w: w, desc: &kv.RangeDescriptor{RangeID: 1, StartKey: keys.Min, EndKey: keys.Key("z")}}
 	proc := w.s.Machine("n1", sim.MachineConfig{}).Start("n1")
 	e := &nodeEnv{Proc: proc, fs: disk.New(w.s, "n1", disk.Config{}).Mount(proc)}
-	g.s = &Store{cfg: Config{Env: w.s.World(), Clock: w.clock, NodeID: 1, StoreID: 1, TxnState: &TxnState{
-		Record: func(_, v []byte) (*kv.Txn, error) { return kv.ParseTxn(v) },
-		AbortNote: func(_, v []byte) (hlc.Timestamp, error) {
-			return hlc.Timestamp{Wall: int64(binary.BigEndian.Uint64(v))}, nil
-		},
-	}}, txns: w.x}
+	g.s = &Store{cfg: Config{Env: w.s.World(), Clock: w.clock, NodeID: 1, StoreID: 1}, txns: w.x}
 	proc.Go("open", func(t env.Task) {
 		eng, err := storage.Open(t, e, "data", storage.Options{})
 		if err != nil {
@@ -214,11 +209,13 @@ func (g *gcWorld) do(t *testing.T, f []string) string {
 		}
 		g.w.records[txn.ID] = txn
 		g.write(func(w *mvcc.Writer) {
-			w.Batch.Put(mvcc.EncodeKey(nil, keys.TxnRecordKey(txn.Key, txn.ID), hlc.Timestamp{}), txn.Encode(nil))
+			k := mvcc.EncodeKey(nil, keys.TxnRecordKey(txn.Key, txn.ID), hlc.Timestamp{})
+			w.Batch.Put(k, replica.EncodeRecord(k, txn))
 		})
 	case "note":
 		g.write(func(w *mvcc.Writer) {
-			w.Batch.Put(keys.AbortSpanKey(1, id()), binary.BigEndian.AppendUint64(nil, uint64(at(2).Wall)))
+			note := replica.AbortNote{Anchor: keys.Key("a"), WriteTS: txnSecond(1), At: at(2)}
+			w.Batch.Put(keys.AbortSpanKey(1, id()), note.Encode(nil))
 		})
 	case "collect":
 		g.collect()
@@ -238,9 +235,6 @@ func (g *gcWorld) do(t *testing.T, f []string) string {
 // no task afterwards.
 func TestGCPace(t *testing.T) {
 	c := newCluster(t, 3, sim.Config{Seed: 1, Knobs: map[string]int64{"gc.ttl": 1e9, "gc.interval": 10e9, "raft.quiesce.ticks": 1 << 30}})
-	for _, n := range c.nodes {
-		n.store.cfg.TxnState = &TxnState{}
-	}
 	c.do(put("a", "1"))
 	c.do(put("a", "2"))
 	asked := func() int64 { return c.sim.ProbeCount(probeGCRaised) + c.sim.ProbeCount(probeGCRefused) }
@@ -277,7 +271,6 @@ func TestGCPatience(t *testing.T) {
 	}
 	n.send(0, put("a", "3")) // waits for a quorum, and keeps its latch
 	c.run(10 * time.Millisecond)
-	n.store.cfg.TxnState = &TxnState{}
 	n.store.gc.next = 0
 	c.until(time.Second, func() bool { return n.store.gc.running })
 	c.run(gcPatience - time.Second)

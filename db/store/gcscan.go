@@ -4,6 +4,7 @@ import (
 	"simulacrum/db/keys"
 	"simulacrum/db/kv"
 	"simulacrum/db/mvcc"
+	"simulacrum/db/replica"
 	"simulacrum/sim/env"
 )
 
@@ -25,7 +26,7 @@ func (c *collection) records() (local []keys.Key, err error) {
 			}
 			continue
 		}
-		txn, err := c.q.s.cfg.TxnState.Record(it.Key(), it.Value())
+		txn, err := replica.DecodeRecord(it.Key(), it.Value())
 		if err != nil {
 			return nil, err
 		}
@@ -69,11 +70,11 @@ func (c *collection) oldNotes() (old []kv.GCKey, err error) {
 	seen := int64(0)
 	for ok := it.First(); ok && int64(len(old)) < c.q.batch; ok = it.Next() {
 		seen++
-		at, err := c.q.s.cfg.TxnState.AbortNote(it.Key(), it.Value())
+		note, err := replica.DecodeAbortNote(it.Value())
 		if err != nil {
 			return nil, err
 		}
-		if at.Add(c.q.noteAge).Less(c.now) {
+		if note.At.Add(c.q.noteAge).Less(c.now) {
 			old = append(old, kv.GCKey{Key: keys.Key(it.Key()).Clone()})
 		}
 	}

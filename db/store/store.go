@@ -38,8 +38,6 @@ type Config struct {
 	// Sender reaches ranges wherever they are. It is asked about transactions once the
 	// store has found any, hence not before Open has returned.
 	Sender kv.Sender
-	// TxnState reads what transactions leave behind. Nil: no garbage is collected.
-	TxnState *TxnState
 }
 
 // Store is the replicas of one node, for one incarnation of its process.
