@@ -254,6 +254,13 @@ func TestGCPace(t *testing.T) {
 		if n.store.gc.running {
 			t.Fatal("a pass does not end")
 		}
+		// What was hidden is gone on every replica, and each knows below what not to read.
+		if st := n.store.Replica(1).State(); st.GCThreshold.IsEmpty() || st.Stats.Versions != st.Stats.Live {
+			t.Fatalf("n%d: %s, %+v", n.id, st, st.Stats)
+		}
+		if v, err := mvcc.Get(n.engine, key("a"), hlc.Max); err != nil || string(v.Bytes) != "2" {
+			t.Fatal(v, err)
+		}
 	}
 }
 
