@@ -129,6 +129,43 @@ func TestLeaderTransfer(t *testing.T) {
 	}
 }
 
+// A storm of handovers that is faster than ticks keeps leadership from the leaseholder
+// for a good part of the time (191 moments of 450 here): nobody hands it to the
+// leaseholder in its turn. If its turn came, it would be there nearly always (399).
+func TestLeaderStormSparesTheLeaseholder(t *testing.T) {
+	apart, together := 0, 0
+	underPlan(t, `at T+8s leader-transfer r2 times=40 every=70ms`,
+		func(s *sim.Sim, c *cluster.Cluster) {
+			begin := s.Now()
+			for after := 8500 * time.Millisecond; after < 10800*time.Millisecond; after += 5 * time.Millisecond {
+				s.RunUntil(begin.Add(after))
+				if h, l := at(c, 2); h != "" && h == l {
+					together++
+				} else if l != "" {
+					apart++
+				}
+			}
+		})
+	if apart < together/2 {
+		t.Errorf("apart at %d moments, together at %d", apart, together)
+	}
+}
+
+// A node that dies while it is at a request does not keep its range from being asked
+// again.
+func TestRequestEndsWithItsNode(t *testing.T) {
+	reports := underPlan(t, `
+		at T+8s lease-transfer r2 to=n1
+		at T+10s partition isolate n1 for 2s
+		at T+10500ms lease-transfer r2
+		at T+11s crash n1 for 1s
+		at T+25s lease-transfer r2`,
+		func(*sim.Sim, *cluster.Cluster) {})
+	if reports[2].Count != 0 || reports[4].Count != 1 {
+		t.Error(reports)
+	}
+}
+
 // A replica that is made to stand for election ends the leader's term, whether or not
 // it wins. What the old leader had in flight is decided by the new one.
 func TestForcedElection(t *testing.T) {
