@@ -175,7 +175,7 @@ func FirstSuccessByKey(h *history.History, healed int64, keys []string) []FirstS
 	seen := map[string]times{}
 	for i := range h.Ops {
 		op := &h.Ops[i]
-		if op.Call < healed {
+		if op.Call < healed || op.Err == history.Undone {
 			continue
 		}
 		note := func(key string) {

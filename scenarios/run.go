@@ -205,7 +205,7 @@ func (x *run) work() {
 func (x *run) finish() {
 	x.stopped = true
 	limit := x.sim.Now().Add(x.Settle)
-	x.runWhile(x.sim.Now().Add(clientsEnd), func() bool { return x.recorder.Open() > 0 })
+	x.runWhile(x.sim.Now().Add(time.Duration(x.Scenario.Workload.Timeout)+clientsEnd), func() bool { return x.recorder.Open() > 0 })
 	region := ""
 	for _, p := range x.Topology.Clients {
 		s := x.sessions[p.Name]
@@ -230,9 +230,9 @@ func (x *run) finish() {
 	}
 }
 
-// clientsEnd is the time that clients have for the operations in flight. Those of
-// clients that died stay open for ever.
-const clientsEnd = 6 * time.Second
+// clientsEnd is the time that clients have, beyond their time-out, for the operations
+// in flight. Those of clients that died stay open for ever.
+const clientsEnd = time.Second
 
 func (x *run) finalsDone() bool {
 	for _, f := range x.finals {

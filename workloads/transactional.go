@@ -40,24 +40,22 @@ func (w *transactional) Name() string { return w.name }
 // Splits implements Workload.
 func (w *transactional) Splits() [][]byte { return splitsOf(w.Slots) }
 
-// Setup implements Workload: a first write to each slot, so that the run begins with
-// every range served, and what the script needs.
+// Setup implements Workload: what the script needs, for which all clients wait, and a
+// first write to each slot.
 func (w *transactional) Setup(t env.Task, c *Client) error {
+	for !w.ready {
+		err := w.setup(t, c)
+		w.ready = err == nil
+		if err != nil && (t.Sleep(w.backoff(c)) != nil || c.Done()) {
+			return err
+		}
+	}
 	for slot := range w.Slots {
 		if err := w.touch(t, c, slot); err != nil {
 			return err
 		}
 	}
-	for {
-		err := w.setup(t, c)
-		if err == nil {
-			w.ready = true
-			return nil
-		}
-		if t.Sleep(w.backoff(c)) != nil || c.Done() {
-			return err
-		}
-	}
+	return nil
 }
 
 // Run implements Workload.
@@ -68,7 +66,7 @@ func (w *transactional) Run(t env.Task, c *Client) {
 		}
 	}
 	for !c.Done() && t.Err() == nil {
-		o := w.once(t, c)
+		o := w.step(t, c)
 		pause := exponential(c.Rand, w.Think)
 		if !o.ok() { // a refusal may cost no time: never ask again at the same instant
 			pause = max(pause, w.backoff(c))
@@ -77,6 +75,17 @@ func (w *transactional) Run(t env.Task, c *Client) {
 			return
 		}
 	}
+}
+
+// touchEvery is how many transactions of the script there are for one that asks some
+// slot whether it is served.
+const touchEvery = 40
+
+func (w *transactional) step(t env.Task, c *Client) outcome {
+	if c.Rand.IntN(touchEvery) > 0 {
+		return w.once(t, c)
+	}
+	return w.transact(t, c, TxnOptions{Name: "touch"}, w.touching(t, c.Rand.IntN(w.Slots)))
 }
 
 // Final implements Workload.
@@ -131,13 +140,17 @@ func (w *transactional) settle(t env.Task, c *Client, slot int) error {
 
 // touch reads and writes the key of a slot that is there to be asked for.
 func (w *transactional) touch(t env.Task, c *Client, slot int) error {
+	return w.persist(t, c, w.touching(t, slot))
+}
+
+func (w *transactional) touching(t env.Task, slot int) func(x *transaction) error {
 	key := touchKey(slot)
-	return w.persist(t, c, func(x *transaction) error {
+	return func(x *transaction) error {
 		if err := x.do(t, getStep(key)); err != nil {
 			return err
 		}
 		return x.do(t, putStep(key, w.fresh()))
-	})
+	}
 }
 
 // persist does a transaction until it is acknowledged. It gives up when the task

@@ -135,7 +135,7 @@ func run(t *testing.T, seed uint64, name, defect string) (*history.History, []ch
 	p := Params{Slots: 4, Keys: 12, Counters: 4, Think: 20 * time.Millisecond, Txn: Defaults().Txn}
 	p.Txn.Away = 500 * time.Millisecond
 	if name == "registers" {
-		p.Txn.Add, p.Txn.Increment = 4, 4
+		p.Txn.Add, p.Txn.Increment, p.Txn.Nested = 4, 4, 40
 	}
 	w, err := New(name, p)
 	if err != nil {

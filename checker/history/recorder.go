@@ -36,6 +36,7 @@ func (r *Recorder) Invoke(client, gateway string, now int64, actions ...Action) 
 	last := &r.chunks[len(r.chunks)-1]
 	*last = append(*last, Op{ID: r.n, Client: client, Gateway: gateway, Call: now, Return: Never, Actions: actions})
 	r.n++
+	r.open++
 	op := &(*last)[len(*last)-1]
 	if r.Told != nil {
 		r.Told("begins", op)

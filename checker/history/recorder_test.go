@@ -15,3 +15,16 @@ func BenchmarkRecord100k(b *testing.B) {
 		}
 	}
 }
+
+// Open counts what was not answered, that of dead clients included.
+func TestOpen(t *testing.T) {
+	r := NewRecorder()
+	a := r.Invoke("c1", "n1", 1, Action{F: Read, Key: "k"})
+	r.Invoke("c2", "n1", 2, Action{F: Read, Key: "k"})
+	if r.Open() != 2 {
+		t.Fatal(r.Open())
+	}
+	if r.Complete(a, 3, OK, "", Timestamp{}); r.Open() != 1 {
+		t.Fatal(r.Open())
+	}
+}

@@ -74,7 +74,7 @@ func (r *Report) series() series {
 	var points []point
 	if r.History != nil {
 		for i := range r.History.Ops {
-			if op := &r.History.Ops[i]; op.Return != history.Never {
+			if op := &r.History.Ops[i]; op.Return != history.Never && op.Err != history.Undone {
 				points = append(points, point{op.Call, op.Return - op.Call, op.Outcome})
 			}
 		}
@@ -165,6 +165,9 @@ func (s *series) rates(h *history.History, span int64) {
 	if h != nil {
 		for i := range h.Ops {
 			op := &h.Ops[i]
+			if op.Err == history.Undone {
+				continue
+			}
 			at := op.Return
 			if at == history.Never {
 				at = op.Call

@@ -151,7 +151,9 @@ func unit(effects int64) string {
 	return "effects"
 }
 
-// operations counts by kind and outcome, in the order of kinds.
+// operations counts by kind and outcome, in the order of kinds. What consists of
+// several actions is a batch, or in conversation a transaction; what was undone on the
+// way is part of one.
 func operations(h *history.History) []opCount {
 	kinds := [...]history.F{history.Read, history.Write, history.CAS, history.Increment, history.Add, history.Delete, history.Scan, history.Append}
 	counts := make([]opCount, len(kinds)+1)
@@ -161,6 +163,12 @@ func operations(h *history.History) []opCount {
 	counts[len(kinds)].Kind = "batch"
 	for i := range h.Ops {
 		op := &h.Ops[i]
+		if op.Err == history.Undone {
+			continue
+		}
+		if strings.Contains(op.Gateway, "/") {
+			counts[len(kinds)].Kind = "transaction"
+		}
 		at := len(kinds)
 		if len(op.Actions) == 1 {
 			at = slices.Index(kinds[:], op.Actions[0].F)
