@@ -4,9 +4,6 @@ import (
 	"slices"
 
 	"go.etcd.io/raft/v3/raftpb"
-	"go.etcd.io/raft/v3/tracker"
-
-	"simulacrum/db/kv"
 )
 
 // hold keeps back a message that tells a follower of nothing but a higher commit
@@ -17,10 +14,11 @@ import (
 // wants it, these messages and their answers were half of all.
 //
 // What is held is superseded by whatever else is sent to append: messages of one
-// leader to one follower stay in order.
+// leader to one follower stay in order. (A leader that has to find out where a
+// follower stands, and has no entries to ask with, asks a moment later too.)
 func (r *Replica) hold(m *raftpb.Message) bool {
 	i := slices.IndexFunc(r.held, func(h raftpb.Message) bool { return h.To == m.To })
-	if len(m.Entries) > 0 || r.cfg.Tunables.CommitDelay == 0 || !r.replicating(kv.ReplicaID(m.To)) {
+	if len(m.Entries) > 0 || r.cfg.Tunables.CommitDelay == 0 {
 		if i >= 0 {
 			r.held = slices.Delete(r.held, i, i+1)
 		}
@@ -35,13 +33,6 @@ func (r *Replica) hold(m *raftpb.Message) bool {
 		r.cfg.Host.HoldsCommits(r)
 	}
 	return true
-}
-
-// replicating reports that nothing has to be found out about a follower: an append
-// without entries asks for no answer then.
-func (r *Replica) replicating(id kv.ReplicaID) bool {
-	p, ok := r.progress(id)
-	return ok && p.State == tracker.StateReplicate
 }
 
 // TellCommits sends what was held back. If r does not lead any more, its term tells

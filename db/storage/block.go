@@ -108,14 +108,24 @@ func (k *block) seekGE(key []byte, seq uint64) int {
 	lo, hi := 0, k.count
 	for lo < hi {
 		mid := int(uint(lo+hi) >> 1)
-		e := k.at(mid)
-		if c := bytes.Compare(e.key, key); c < 0 || c == 0 && e.trailer.seq() > seq {
+		e := k.b[binary.LittleEndian.Uint32(k.b[k.table+4*mid:]):]
+		if c := bytes.Compare(entryKey(e), key); c < 0 || c == 0 && trailer(binary.LittleEndian.Uint64(e)).seq() > seq {
 			lo = mid + 1
 		} else {
 			hi = mid
 		}
 	}
 	return lo
+}
+
+// entryKey is the key of the entry that b begins with, which parse has checked. A
+// search asks for nothing else of most entries, and nearly all lengths fit one byte.
+func entryKey(b []byte) []byte {
+	if n := int(b[8]); n < 0x80 {
+		return b[9 : 9+n]
+	}
+	n, w := binary.Uvarint(b[8:])
+	return b[8+w : 8+w+int(n)]
 }
 
 // handle says where a block lies in a file; its checksum follows it.

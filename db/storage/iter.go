@@ -363,7 +363,7 @@ func (o *Overlay) refresh() {
 		if k == kindDeleteRange {
 			o.mem.dels.add(bytes.Clone(key), bytes.Clone(val), o.seq, nil)
 		} else {
-			o.mem.insert(key, val, makeTrailer(o.seq, k))
+			o.mem.insert(key, val, makeTrailer(o.seq, k), nil)
 		}
 	}
 	o.read = len(data)

@@ -24,9 +24,9 @@ const (
 )
 
 // memtable holds the newest commits in memory: an append-only skiplist ordered by
-// key, then newest first, in two arenas. Nothing in it ever changes or moves away,
-// so that slices of it stay valid for as long as anyone holds them, and a snapshot
-// is a sequence number. (A copy-on-write tree costs ten times as much a write.)
+// key, then newest first, in two arenas. No byte in it ever changes or moves away,
+// and no node that a reader can meet, so that slices of it stay valid for as long as
+// anyone holds them, and a snapshot is a sequence number. (A copy-on-write tree costs ten times as much a write.)
 //
 // Nodes are indices into words; node 0 is the head, and as a successor it means
 // "none".
@@ -91,8 +91,8 @@ func (m *memtable) trailer(n uint32) trailer {
 func (m *memtable) next(n uint32, level int) uint32 { return m.words[int(n)+nodeNext+level] }
 
 // apply adds the operations of a well-formed Repr under the sequence numbers from
-// base on. squash lets range deletions forget older ones that they cover and that
-// no reader can need (see rangeDels.add).
+// base on. squash lets range deletions forget older ones that they cover, and new
+// versions older ones of their key, that no reader can need (see rangeDels.add).
 func (m *memtable) apply(repr []byte, base uint64, squash func(seq uint64) bool) {
 	seq := base
 	for r := readBatch(repr); ; seq++ {
@@ -103,7 +103,7 @@ func (m *memtable) apply(repr []byte, base uint64, squash func(seq uint64) bool)
 		if k == kindDeleteRange {
 			m.dels.add(bytes.Clone(key), bytes.Clone(val), seq, squash)
 		} else {
-			m.insert(key, val, makeTrailer(seq, k))
+			m.insert(key, val, makeTrailer(seq, k), squash)
 		}
 		m.lastSeq = seq
 	}
@@ -111,12 +111,24 @@ func (m *memtable) apply(repr []byte, base uint64, squash func(seq uint64) bool)
 
 // insert adds an entry that is newer than all others of its key. Its place is
 // therefore before the first node whose key is not less, whatever the trailers.
-func (m *memtable) insert(key, val []byte, t trailer) {
-	h := m.drawHeight()
+//
+// A version that nobody reads is replaced in its node: of a key that is written with
+// every command, as how far application has come, a memtable would otherwise hold
+// thousands.
+func (m *memtable) insert(key, val []byte, t trailer, squash func(seq uint64) bool) {
 	hint := &m.hints[hintOf(key)]
+	if n := *hint; squash != nil && n != 0 && bytes.Equal(m.key(n), key) && squash(m.trailer(n).seq()) {
+		entry := m.store(key, val, t)
+		copy(m.words[n:], entry[:])
+		return
+	}
+	h := m.drawHeight()
 	n := uint32(len(m.words))
 	if !m.follows(key) {
-		if prev, ok := m.beside(*hint, key); ok && h == 1 {
+		// A node of two levels makes do with one here: a search steps over a few more
+		// neighbours, and most inserts need no search.
+		if prev, ok := m.beside(*hint, key); ok && h <= 2 {
+			h = 1
 			m.push(key, val, t, h, prev)
 			m.link(n, 0, prev)
 			*hint = n
@@ -140,13 +152,19 @@ func (m *memtable) insert(key, val []byte, t trailer) {
 // successor look back at it.
 func (m *memtable) push(key, val []byte, t trailer, h int, prev uint32) {
 	n := uint32(len(m.words))
-	off := uint32(len(m.data))
-	m.data = append(append(room(m.data, len(key)+len(val)), key...), val...)
+	entry := m.store(key, val, t)
 	m.words = room(m.words, nodeNext+h)
-	m.words = append(m.words, off, uint32(len(key)), uint32(len(val)), uint32(t), uint32(t>>32), prev)
+	m.words = append(append(m.words, entry[:]...), prev)
 	m.words = m.words[:len(m.words)+h]
 	m.words[m.next(prev, 0)+nodePrev] = n // of the head, when there is no next: the last node
 	m.entries++
+}
+
+// store puts key and value in the arena, and returns the words of a node that say so.
+func (m *memtable) store(key, val []byte, t trailer) [nodePrev]uint32 {
+	off := uint32(len(m.data))
+	m.data = append(append(room(m.data, len(key)+len(val)), key...), val...)
+	return [nodePrev]uint32{off, uint32(len(key)), uint32(len(val)), uint32(t), uint32(t >> 32)}
 }
 
 // link puts node n after prev at one level.
