@@ -177,7 +177,13 @@ func (t *LockTable) AddDiscovered(locks []kv.Lock) {
 	for i := range locks {
 		l := t.make(locks[i].Key)
 		h := t.hold(l, locks[i].Txn, locks[i].Strength, kv.Replicated)
-		if h != nil && locks[i].Strength == kv.LockIntent {
+		if h == nil {
+			// Of an epoch that is over, and void, but it stands in the way until somebody
+			// pushes its holder and resolves it (workload bank, seed 3).
+			h = l.holder(locks[i].Txn.ID)
+			h.hold(locks[i].Strength, kv.Replicated, locks[i].Txn.Sequence)
+		}
+		if locks[i].Strength == kv.LockIntent {
 			h.txn.WriteTS = locks[i].Txn.WriteTS // whatever was thought of it
 		}
 		t.settle(l)

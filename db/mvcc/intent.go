@@ -227,14 +227,9 @@ func compareHeld(a, b Held) int {
 	return int(a.Strength) - int(b.Strength)
 }
 
-// withLock is the locks with h among them; without others is what keep says.
-func (r *Record) withLock(h Held, keep func(Held) bool) []Held {
-	all := make([]Held, 0, len(r.Locks)+1)
-	for _, l := range r.Locks {
-		if keep(l) {
-			all = append(all, l)
-		}
-	}
+// withLock is the locks with h among them.
+func (r *Record) withLock(h Held) []Held {
+	all := slices.Clone(r.Locks)
 	i, found := slices.BinarySearchFunc(all, h, compareHeld)
 	if found {
 		all[i] = h

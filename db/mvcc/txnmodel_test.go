@@ -249,6 +249,7 @@ func (k *mKey) write(t *kv.Txn, ts, local hlc.Timestamp, op *operation) outcome 
 	in.writes = slices.DeleteFunc(in.writes, func(w mWrite) bool { return t.SeqIgnored(w.seq) })
 	in.writes = append(in.writes, mWrite{t.Sequence, exists, b})
 	k.intent = in
+	k.locks = slices.DeleteFunc(k.locks, func(l mLock) bool { return l.id == id && l.epoch < t.Epoch })
 	return outcome{what: "ok"}
 }
 
@@ -281,6 +282,9 @@ func (k *mKey) lock(t *kv.Txn, s kv.LockStrength) outcome {
 	}
 	k.locks = slices.DeleteFunc(k.locks, func(l mLock) bool { return l.id == id && (l.epoch < t.Epoch || l.strength == s) })
 	k.locks = append(k.locks, mLock{id, t.Epoch, t.Sequence, s})
+	if k.intent != nil && k.intent.id == id && k.intent.epoch < t.Epoch {
+		k.intent = nil // void, and would stand in the way of others
+	}
 	slices.SortFunc(k.locks, func(a, b mLock) int {
 		return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.strength, b.strength))
 	})

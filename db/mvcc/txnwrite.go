@@ -3,6 +3,7 @@ package mvcc
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"simulacrum/db/hlc"
 	"simulacrum/db/keys"
@@ -57,7 +58,7 @@ func (w *Writer) applyTxn(k keys.Key, readTS hlc.Timestamp, st *standing, reads 
 	w.Written = w.Written.Forward(v.Timestamp)
 	rec := &Record{Intent: next}
 	if st.rec != nil {
-		rec.Locks = st.rec.Locks
+		rec.Locks = st.rec.withoutVoid(t)
 	}
 	w.replace(k, st, rec, v)
 	return prior, nil
@@ -108,6 +109,15 @@ func (r *Record) stale(k keys.Key, t *kv.TxnMeta) error {
 	return nil
 }
 
+// withoutVoid are the locks but for those that t holds of lower epochs.
+func (r *Record) withoutVoid(t *kv.Txn) []Held {
+	void := func(h Held) bool { return h.Txn.ID == t.ID && h.Txn.Epoch < t.Epoch }
+	if !slices.ContainsFunc(r.Locks, void) {
+		return r.Locks
+	}
+	return slices.DeleteFunc(slices.Clone(r.Locks), void)
+}
+
 // AcquireLock takes a replicated lock without value for w.Txn, of the given strength:
 // Shared or Exclusive. It returns a *LockConflictError when others have a lock that
 // conflicts. A lock that the epoch holds already, and has not rolled back, is enough.
@@ -130,16 +140,17 @@ func (w *Writer) AcquireLock(k keys.Key, s kv.LockStrength) error {
 	}
 	rec := &Record{}
 	if st.rec != nil {
-		rec.Intent = st.rec.Intent
+		if in := st.rec.Intent; in != nil && in.Txn.Epoch == t.Epoch {
+			rec.Intent = in // one of a lower epoch is void, and goes
+		}
 		for _, h := range st.rec.Locks {
 			if h.Txn.ID == t.ID && h.Strength >= s && h.Txn.Epoch == t.Epoch && !t.SeqIgnored(h.Txn.Sequence) {
 				return nil
 			}
 		}
-		rec.Locks = st.rec.Locks
+		rec.Locks = st.rec.withoutVoid(t)
 	}
-	// Locks of lower epochs are void, and so need not be kept.
-	rec.Locks = rec.withLock(Held{t.TxnMeta, s}, func(h Held) bool { return h.Txn.ID != t.ID || h.Txn.Epoch == t.Epoch })
+	rec.Locks = rec.withLock(Held{t.TxnMeta, s})
 	w.replace(k, &st, rec, st.prov)
 	return nil
 }

@@ -174,7 +174,7 @@ func (ev *evaluation) interval() mvcc.Uncertainty {
 		limit = ev.txn.GlobalLimit
 		local, _ = ev.txn.ObservedAt(ev.r.cfg.NodeID)
 	case ev.call.ba.Timestamp.IsEmpty():
-		limit = ev.now.Add(ev.r.cfg.Clock.MaxOffset())
+		limit = ev.call.began.Add(ev.r.cfg.Clock.MaxOffset())
 	}
 	if limit.LessEq(ev.ts) {
 		return mvcc.Uncertainty{}

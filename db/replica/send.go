@@ -1,6 +1,8 @@
 package replica
 
 import (
+	"fmt"
+
 	"simulacrum/db/concurrency"
 	"simulacrum/db/hlc"
 	"simulacrum/db/kv"
@@ -166,6 +168,9 @@ func (c *call) refused(t env.Task, ev *evaluation, err *kv.Error) (*kv.BatchResp
 	switch {
 	case len(ev.conflicts) > 0:
 		r.requests.HandleLockConflict(c.ticket, ev.conflicts, r.state.Lease.Sequence)
+		// It may have looked further than was thought when it came: what it met there has
+		// to be waited for.
+		c.req.ReadTS = c.req.ReadTS.Forward(ev.ts).Forward(ev.uncertainty.GlobalLimit)
 		c.goRound()
 		return nil, conflict
 	case ev.waitFor != nil:
@@ -194,11 +199,11 @@ func (c *call) refused(t env.Task, ev *evaluation, err *kv.Error) (*kv.BatchResp
 }
 
 // maxRounds is far more conflicts than any request meets while time passes.
-const maxRounds = 100_000
+const maxRounds = 10_000
 
 func (c *call) goRound() {
 	if c.rounds++; c.rounds > maxRounds {
-		panic("replica: a request goes round for ever: " + c.ba.String())
+		panic(fmt.Sprintf("replica: a request goes round for ever: %s, up to %s\n%s", c.ba, c.req.ReadTS, c.r.requests))
 	}
 }
 
