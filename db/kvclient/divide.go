@@ -26,6 +26,7 @@ type group struct {
 	deadline time.Duration
 	commit   bool // part of a commit: doubt about it is doubt about the whole
 	done     env.Promise[*kv.BatchResponse]
+	answer   *kv.BatchResponse // once done, or given up
 }
 
 // sendDivided sends a batch without limits that crosses ranges, range by range, all
@@ -199,6 +200,7 @@ func (r *Router) gather(t env.Task, ba *kv.BatchRequest, groups []*group, deadli
 	answers := make([][]answered, len(ba.Requests))
 	var failed *kv.Error
 	var news []*kv.Txn
+	staged := true // or it is not known that it is not
 	for _, g := range groups {
 		// The group's task ends by the deadline itself; a moment more lets it say why.
 		br, err := g.done.Wait(t, "parts of a batch", max(deadline-r.p.Mono(), 0)+time.Second)
@@ -209,9 +211,16 @@ func (r *Router) gather(t env.Task, ba *kv.BatchRequest, groups []*group, deadli
 			}
 			br = kv.ErrorResponse(e)
 		}
+		g.answer = br
+		if g.ba.EndTxn() != nil && br.Err != nil && !br.Err.Ambiguous() {
+			staged = false
+		}
+	}
+	for _, g := range groups {
+		br := g.answer
 		news = append(news, br.Txn)
 		if br.Err != nil {
-			failed = worse(failed, g.placed(br.Err))
+			failed = worse(failed, g.placed(g.doubted(br.Err, staged)))
 			continue
 		}
 		for i, response := range br.Responses {
@@ -255,6 +264,17 @@ func assembled(pieces []answered, reverse bool) kv.Response {
 		all = joined(all, p.response)
 	}
 	return all
+}
+
+// doubted is the error of a group, as it counts for the whole. Proofs that were not
+// delivered say nothing about the writes that they were to prove: with the record
+// staged, the transaction is committed by these alone, and others may find that out
+// (scenario registers, seed 5).
+func (g *group) doubted(err *kv.Error, staged bool) *kv.Error {
+	if g.proof && staged && (err.Refused() || err.Kind == kv.Timeout) {
+		return kv.AmbiguousError(err, "a commit was staged, and a proof did not arrive")
+	}
+	return err
 }
 
 // placed is the error with its index in the undivided batch.

@@ -98,6 +98,42 @@ func TestPartsAreInOrderOfKeys(t *testing.T) {
 	}
 }
 
+// A commit whose proofs do not arrive may be one nevertheless: the record is staged and
+// the writes are there. Others find that out, and so it must not be said that it failed
+// (scenario registers, seed 5). If it is the record that does not arrive, it did fail.
+func TestCommitWithoutProofIsInDoubt(t *testing.T) {
+	for _, c := range []struct {
+		lost      kv.Method
+		ambiguous bool
+	}{{kv.QueryIntent, true}, {kv.EndTxn, false}} {
+		f := newToy(t, 1, []time.Duration{0}, nil, "c", "f")
+		f.mishap = func(ba *kv.BatchRequest) string {
+			if ba.Requests[len(ba.Requests)-1].Method() == c.lost && len(ba.Requests[0].Span().Key) > 0 {
+				return "notsent"
+			}
+			return ""
+		}
+		var failed error
+		g := f.gateways[0]
+		g.p.Go("client", func(task env.Task) {
+			tx, _ := g.db.Begin(task, kv.TxnOptions{})
+			for _, k := range []string{"a", "d"} {
+				if err := tx.Put(task, keys.Key(k), []byte(k)); err != nil {
+					t.Error(err)
+				}
+			}
+			_, failed = tx.CommitWith(task, kv.Header{Deadline: 2 * time.Second})
+		})
+		f.s.RunUntil(f.s.Now() + sim.Time(20*time.Second))
+		if n := f.s.Findings(); len(n) > 0 {
+			t.Fatal(n)
+		}
+		if failed == nil || kv.AsError(failed).Ambiguous() != c.ambiguous {
+			t.Errorf("without %s: %v", c.lost, failed)
+		}
+	}
+}
+
 // Spans that do not fit the budget cover more, never less.
 func TestSpanSetForgetsNothing(t *testing.T) {
 	var c spanSet
