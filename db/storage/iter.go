@@ -32,9 +32,11 @@ type Iter struct {
 	curs   []*entry // srcs[i].cur()
 
 	// Room for the sources of most iterators, so that one allocation makes them.
-	srcRoom [6]source
-	curRoom [6]*entry
-	memRoom [3]memIter
+	srcRoom   [6]source
+	curRoom   [6]*entry
+	memRoom   [2]memIter
+	tableRoom [3]tableIter
+	levelRoom [2]levelIter
 
 	valid    bool
 	backward bool
@@ -58,14 +60,17 @@ func (e *Engine) newIter(s *state, extra *memtable, seq uint64, lo, hi []byte) *
 	for _, m := range s.mems {
 		i.addMem(m)
 	}
+	tables, levels := i.tableRoom[:0], i.levelRoom[:0]
 	for _, t := range s.levels[0] {
 		if i.touches(t) {
-			i.srcs = append(i.srcs, &tableIter{t: t})
+			tables = append(nextRoom(tables), tableIter{t: t})
+			i.srcs = append(i.srcs, &tables[len(tables)-1])
 		}
 	}
 	for n := 1; n < numLevels; n++ {
 		if len(s.levels[n]) > 0 {
-			i.srcs = append(i.srcs, &levelIter{tables: s.levels[n]})
+			levels = append(nextRoom(levels), levelIter{tables: s.levels[n]})
+			i.srcs = append(i.srcs, &levels[len(levels)-1])
 		}
 	}
 	for _, src := range i.srcs {
@@ -78,12 +83,21 @@ func (i *Iter) addMem(m *memtable) {
 	if m.empty() {
 		return
 	}
-	it := &memIter{}
 	if n := len(i.srcs); n < len(i.memRoom) {
-		it = &i.memRoom[n]
+		i.memRoom[n].m = m
+		i.srcs = append(i.srcs, &i.memRoom[n])
+		return
 	}
-	it.m = m
-	i.srcs = append(i.srcs, it)
+	i.srcs = append(i.srcs, &memIter{m: m})
+}
+
+// nextRoom is a slice to append to, whose elements do not move: a full one is left to
+// those who point into it.
+func nextRoom[T any](room []T) []T {
+	if len(room) == cap(room) {
+		return make([]T, 0, 4)
+	}
+	return room
 }
 
 func (i *Iter) touches(t *table) bool {

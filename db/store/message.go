@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"simulacrum/db/codec"
@@ -14,6 +15,19 @@ import (
 type RaftBatch struct {
 	From     kv.NodeID
 	Messages []replica.Message
+}
+
+// newRaftBatch copies the messages. Most batches have one, and are one allocation.
+func newRaftBatch(from kv.NodeID, messages []replica.Message) *RaftBatch {
+	if len(messages) > 1 {
+		return &RaftBatch{From: from, Messages: slices.Clone(messages)}
+	}
+	b := &struct {
+		RaftBatch
+		room [1]replica.Message
+	}{RaftBatch: RaftBatch{From: from}}
+	b.Messages = append(b.room[:0], messages...)
+	return &b.RaftBatch
 }
 
 // minMessageSize is the least that an encoded raft message takes.

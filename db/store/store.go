@@ -214,7 +214,7 @@ func (s *Store) drain() {
 	for i := range s.outbox {
 		o := &s.outbox[i]
 		s.cfg.Env.Charge(env.ClassMessage, int64(len(o.messages)))
-		s.cfg.Transport.SendRaft(o.to, &RaftBatch{From: s.cfg.NodeID, Messages: slices.Clone(o.messages)})
+		s.cfg.Transport.SendRaft(o.to, newRaftBatch(s.cfg.NodeID, o.messages))
 		clear(o.messages)
 		o.messages = o.messages[:0]
 	}
