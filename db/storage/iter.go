@@ -35,8 +35,8 @@ type Iter struct {
 	srcRoom   [6]source
 	curRoom   [6]*entry
 	memRoom   [2]memIter
-	tableRoom [3]tableIter
-	levelRoom [2]levelIter
+	tableRoom [2]tableIter
+	levelRoom [1]levelIter
 
 	valid    bool
 	backward bool
