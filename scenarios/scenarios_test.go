@@ -21,6 +21,7 @@ var testProbes = []env.Probe{"append written, before sync", "lease applied"}
 func testKnobs() []*env.Knob {
 	knobs := []*env.Knob{
 		{Name: "rpc.offset_check", Default: 1, Min: 0, Max: 1},
+		{Name: "txn.heartbeat", Default: int64(time.Second), Min: int64(100 * time.Millisecond), Max: int64(time.Minute)},
 		{Name: "lease.duration", Default: int64(6 * time.Second), Min: int64(2 * time.Second), Max: int64(20 * time.Second)},
 	}
 	for i := range 40 {

@@ -77,15 +77,23 @@ func (w *transactional) Run(t env.Task, c *Client) {
 	}
 }
 
-// touchEvery is how many transactions of the script there are for one that asks some
-// slot whether it is served.
-const touchEvery = 40
+const (
+	// touchEvery is how many transactions of the script there are for one that asks some
+	// slot whether it is served, and touchTries how often it asks before it goes on.
+	touchEvery = 40
+	touchTries = 6
+)
 
 func (w *transactional) step(t env.Task, c *Client) outcome {
 	if c.Rand.IntN(touchEvery) > 0 {
 		return w.once(t, c)
 	}
-	return w.transact(t, c, TxnOptions{Name: "touch"}, w.touching(t, c.Rand.IntN(w.Slots)))
+	fn := w.touching(t, c.Rand.IntN(w.Slots))
+	o := w.transact(t, c, TxnOptions{Name: "touch"}, fn)
+	for tries := 1; tries < touchTries && !o.ok() && !c.Done() && t.Sleep(w.backoff(c)) == nil; tries++ {
+		o = w.transact(t, c, TxnOptions{Name: "touch"}, fn)
+	}
+	return o
 }
 
 // Final implements Workload.

@@ -311,6 +311,9 @@ func (c *coordinator) Savepoint(t env.Task) (kv.Savepoint, *kv.Error) {
 	if err := c.refused(); err != nil {
 		return kv.Savepoint{}, err
 	}
+	if c.txn.SeqIgnored(c.seq.last) {
+		c.seq.last++ // a number that stands: one that was undone would name no savepoint
+	}
 	return kv.Savepoint{ID: c.txn.ID, Epoch: c.txn.Epoch, Sequence: c.seq.last}, nil
 }
 
