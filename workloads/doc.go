@@ -17,6 +17,14 @@
 // workload "mixed" does all three at once. Keys are laid out so that each range
 // holds some of every part, and clients of all regions meet on a few hot ones.
 //
+// Workloads of transactions are scripts: lists, a ledger of registers, a bank, and
+// others that provoke one anomaly each. A transaction is one operation of the history,
+// from its first begin to its end, with what a commit keeps of it; writes that an
+// attempt or a savepoint undid stand beside it as failures, so that whoever sees them
+// is caught. What a transaction is to do is drawn before it begins: begun anew, it
+// does the same again, with values of its own. A client may pause or stop talking in
+// the middle, with locks held.
+//
 // Fault model: a client may get no answer, an answer that says nothing, or its
 // process may die inside a call. Then its operation stays open in the history, as
 // one that may have happened. Nothing is retried under the same identity: each
