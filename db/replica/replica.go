@@ -230,6 +230,10 @@ func (r *Replica) IsLeader() bool { return r.role == raft.StateLeader }
 // Quiesced reports whether r sleeps.
 func (r *Replica) Quiesced() bool { return r.quiesced }
 
+// Requests is what requests pass before they are evaluated: latches, locks and those who
+// wait. It is for looking at.
+func (r *Replica) Requests() *concurrency.Sequencer { return r.requests }
+
 // Pending is the number of proposals whose fate is open.
 func (r *Replica) Pending() int { return len(r.proposals.pending) }
 
