@@ -20,9 +20,13 @@ const (
 )
 
 // interceptor is one link of the chain that a batch passes on its way down, and its
-// response on its way up. Each owns its part of the transaction's state. A batch is
-// never changed once it was passed on; the transaction in it is the interceptor's
-// own copy, so far as it makes one.
+// response on its way up. Each owns its part of the transaction's state.
+//
+// Down to the refresher there is one batch, with one copy of the transaction, that is
+// changed on its way: it belongs to whom it is passed. The requests in it are the
+// client's, and are replaced, not changed. From there on batches are sent, to be
+// delivered as they are, and never change. The response of the refresher is again that
+// of whom it is returned to.
 type interceptor interface {
 	kv.Sender
 	// rollbackTo undoes the writes numbered above seq.
@@ -102,14 +106,15 @@ func (c *coordinator) Send(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
 	if err := c.refused(); err != nil {
 		return kv.ErrorResponse(err)
 	}
-	sent := *ba
-	sent.Txn, sent.Gateway = c.copyTxn(), c.s.gateway
-	if err := check(&sent); err != nil {
+	sent := &outgoing{batch: *ba, txn: *c.txn}
+	sent.txn.Status = kv.Pending
+	sent.batch.Txn, sent.batch.Gateway = &sent.txn, c.s.gateway
+	if err := check(&sent.batch); err != nil {
 		return kv.ErrorResponse(err)
 	}
 	c.sent = true
 	before := c.seq.last
-	br := c.chain[0].Send(t, &sent)
+	br := c.chain[0].Send(t, &sent.batch)
 	if br.Txn != nil {
 		c.txn.Update(br.Txn)
 		c.txn.InFlight, c.txn.LockSpans = nil, nil // the coordinator has its own
@@ -123,9 +128,15 @@ func (c *coordinator) Send(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
 			return kv.ErrorResponse(err)
 		}
 	}
-	out := *br
-	out.Txn = c.txn
-	return &out
+	br.Txn = c.txn
+	return br
+}
+
+// outgoing is a batch that is passed down the chain, with its own copy of the
+// transaction.
+type outgoing struct {
+	batch kv.BatchRequest
+	txn   kv.Txn
 }
 
 // check refuses what only the coordinator may send, or makes no sense at all.

@@ -1,6 +1,9 @@
 package kvclient
 
 import (
+	"slices"
+	"time"
+
 	"simulacrum/db/kv"
 	"simulacrum/sim/env"
 )
@@ -10,8 +13,8 @@ import (
 // heard of for a while is anybody's to abort. It is also how a coordinator whose
 // client thinks learns that somebody aborted it.
 //
-// A transaction that is locked and ended by one batch has no loop: it is over before
-// anybody would wait for it. If the batch fails the next one starts the loop.
+// A transaction that is locked and ended by one batch has no heartbeat: it is over
+// before anybody would wait for it. If the batch fails the next one starts it.
 type heartbeater struct {
 	c    *coordinator
 	next kv.Sender
@@ -28,13 +31,11 @@ func (l *heartbeater) Send(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
 					break
 				}
 			}
-			ba = with(ba, ba.Requests)
 			ba.Txn.Key = l.c.txn.Key
 		}
 		if l.beat != ba.Txn.ID && ba.EndTxn() == nil {
-			id := ba.Txn.ID
-			l.beat = id
-			l.c.s.p.Go("txn heartbeat", func(t env.Task) { l.loop(t, id) })
+			l.beat = ba.Txn.ID
+			l.c.s.hearts.add(l, l.beat)
 		}
 	}
 	return l.next.Send(t, ba)
@@ -42,45 +43,88 @@ func (l *heartbeater) Send(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
 
 func (l *heartbeater) rollbackTo(int32) {}
 
-// restarted leaves the loop of a transaction that goes on under the same ID, which
-// still has its locks. The loop of any other notices.
+// restarted leaves the heart of a transaction that goes on under the same ID, which
+// still has its locks. That of any other stops.
 func (l *heartbeater) restarted(newID bool) {
 	if newID {
 		l.beat = kv.TxnID{}
 	}
 }
 
-// loop sends heartbeats until the transaction has ended, or goes on under another ID.
-func (l *heartbeater) loop(t env.Task, id kv.TxnID) {
+// beatOnce sends a heartbeat, and reports whether there is to be another.
+func (l *heartbeater) beatOnce(t env.Task, id kv.TxnID) bool {
 	c := l.c
-	for {
-		if t.Sleep(c.s.set.heartbeat) != nil || l.over(id) {
-			return
-		}
-		txn := *c.txn
-		txn.Status = kv.Pending
-		c.s.metrics.Heartbeats++
-		br := c.s.below.Send(t, &kv.BatchRequest{
-			Header:   kv.Header{Txn: &txn, Gateway: c.s.gateway, Deadline: c.s.set.heartbeat * 5},
-			Requests: []kv.Request{&kv.HeartbeatTxnRequest{Key: txn.Key, Now: c.s.clock.Now()}},
-		})
-		if l.over(id) {
-			return
-		}
-		switch {
-		case br.Err != nil && br.Err.Kind == kv.TransactionAborted, br.Err == nil && br.Txn != nil && br.Txn.Status == kv.Aborted:
-			c.s.p.Probe(ProbeTxnAbortNoticed)
-			c.noticeAbort()
-			return
-		case br.Err == nil && br.Txn != nil && br.Txn.Status == kv.Committed:
-			return // recovered by others: whoever commits will be told
-		case br.Err == nil && br.Txn != nil && br.Txn.Epoch == c.txn.Epoch:
-			c.txn.LastHeartbeat = c.txn.LastHeartbeat.Forward(br.Txn.LastHeartbeat)
-		}
+	txn := *c.txn
+	txn.Status = kv.Pending
+	c.s.metrics.Heartbeats++
+	br := c.s.below.Send(t, &kv.BatchRequest{
+		Header:   kv.Header{Txn: &txn, Gateway: c.s.gateway, Deadline: c.s.set.heartbeat * 5},
+		Requests: []kv.Request{&kv.HeartbeatTxnRequest{Key: txn.Key, Now: c.s.clock.Now()}},
+	})
+	if t.Err() != nil || l.over(id) {
+		return false
 	}
+	switch {
+	case br.Err != nil && br.Err.Kind == kv.TransactionAborted, br.Err == nil && br.Txn != nil && br.Txn.Status == kv.Aborted:
+		c.s.p.Probe(ProbeTxnAbortNoticed)
+		c.noticeAbort()
+		return false
+	case br.Err == nil && br.Txn != nil && br.Txn.Status == kv.Committed:
+		return false // recovered by others: whoever commits will be told
+	case br.Err == nil && br.Txn != nil && br.Txn.Epoch == c.txn.Epoch:
+		c.txn.LastHeartbeat = c.txn.LastHeartbeat.Forward(br.Txn.LastHeartbeat)
+	}
+	return true
 }
 
 // over reports that there is nothing more to keep alive.
 func (l *heartbeater) over(id kv.TxnID) bool {
 	return l.beat != id || l.c.txn.ID != id || l.c.state == txnEnded || l.c.txn.Status.Finalized()
+}
+
+// hearts are the heartbeats of all transactions of a gateway. Most transactions are over
+// before the first is due: so there is one timer for all, and a task only for a
+// transaction that is alive when its turn comes.
+type hearts struct {
+	p      env.Process
+	period time.Duration
+	line   []heart   // by when they are due
+	timer  env.Timer // 0: nobody waits
+}
+
+type heart struct {
+	l   *heartbeater
+	id  kv.TxnID
+	due time.Duration // by Mono
+}
+
+// add has the transaction's heart beat once, a period from now.
+func (h *hearts) add(l *heartbeater, id kv.TxnID) {
+	h.line = append(h.line, heart{l, id, h.p.Mono() + h.period})
+	if h.timer == 0 {
+		h.timer = h.p.After(h.period, "txn heartbeats", h.turn)
+	}
+}
+
+// turn lets those beat whose time has come, forgets those before them in the line that
+// are over, and comes again for the next that is alive.
+func (h *hearts) turn() {
+	h.timer = 0
+	n := 0
+	for ; n < len(h.line); n++ {
+		b := h.line[n]
+		if b.l.over(b.id) {
+			continue
+		}
+		if left := b.due - h.p.Mono(); left > 0 {
+			h.timer = h.p.After(left, "txn heartbeats", h.turn)
+			break
+		}
+		h.p.Go("txn heartbeat", func(t env.Task) {
+			if b.l.beatOnce(t, b.id) {
+				h.add(b.l, b.id)
+			}
+		})
+	}
+	h.line = slices.Delete(h.line, 0, n)
 }

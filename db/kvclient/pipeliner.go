@@ -1,6 +1,7 @@
 package kvclient
 
 import (
+	"slices"
 	"sort"
 
 	"simulacrum/db/keys"
@@ -31,20 +32,20 @@ type pipeliner struct {
 
 // Send implements kv.Sender.
 func (l *pipeliner) Send(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
-	sent := l.chained(ba)
-	sent.AsyncConsensus = l.mayBeAsync(ba)
-	br := l.next.Send(t, sent)
+	asked, sent, async := ba.Requests, l.chained(ba), l.mayBeAsync(ba)
+	ba.Requests, ba.AsyncConsensus = sent, async
+	br := l.next.Send(t, ba)
 	if br.Err != nil {
-		for _, r := range ba.Requests {
+		for _, r := range asked {
 			if kv.LockOf(r).Lock != kv.LockNone {
 				l.lock(r.Span()) // may have been locked nevertheless
 			}
 		}
-		c := *br
-		c.Err = l.failed(ba, sent, br.Err)
-		return &c
+		br.Err = l.failed(asked, sent, br.Err)
+		return br
 	}
-	return l.succeeded(ba, sent, br)
+	l.succeeded(asked, sent, async, br)
+	return br
 }
 
 // mayBeAsync reports that the writes of the batch may be acknowledged early.
@@ -64,11 +65,14 @@ func (l *pipeliner) mayBeAsync(ba *kv.BatchRequest) bool {
 	return writes
 }
 
-// chained is the batch with proofs before what depends on them. A commit depends on
-// all writes, and takes lists of them and of all locks with it.
-func (l *pipeliner) chained(ba *kv.BatchRequest) *kv.BatchRequest {
+// chained is the requests of the batch with proofs before what depends on them. A
+// commit depends on all writes, and takes lists of them and of all locks with it.
+func (l *pipeliner) chained(ba *kv.BatchRequest) []kv.Request {
 	et := ba.EndTxn()
-	out := make([]kv.Request, 0, len(ba.Requests))
+	if et == nil && len(l.inFlight) == 0 {
+		return ba.Requests
+	}
+	out := make([]kv.Request, 0, len(ba.Requests)+len(l.inFlight))
 	asked := make([]bool, len(l.inFlight))
 	ask := func(i int) {
 		if !asked[i] {
@@ -92,7 +96,7 @@ func (l *pipeliner) chained(ba *kv.BatchRequest) *kv.BatchRequest {
 		}
 		out = append(out, r)
 	}
-	return with(ba, out)
+	return out
 }
 
 func (l *pipeliner) proof(txn *kv.Txn, w kv.SequencedWrite) kv.Request {
@@ -107,12 +111,11 @@ func (l *pipeliner) end(ba *kv.BatchRequest, et *kv.EndTxnRequest) *kv.EndTxnReq
 	end := *et
 	end.Key = ba.Txn.Key
 	set := l.footprint
-	set.spans = append([]keys.Span(nil), set.spans...)
-	last := map[string]int{} // the place in InFlight of a key's write in this batch
+	set.spans = append(make([]keys.Span, 0, len(set.spans)+len(l.inFlight)+len(ba.Requests)-1), set.spans...)
+	writes := make([]kv.SequencedWrite, 0, len(l.inFlight)+len(ba.Requests)-1)
 	for _, w := range l.inFlight {
 		set.add(keys.Span{Key: w.Key}, l.c.s.set.lockSpanBytes)
-		last[string(w.Key)] = len(end.InFlight)
-		end.InFlight = append(end.InFlight, w)
+		writes = append(writes, w)
 	}
 	for _, r := range ba.Requests {
 		if kv.LockOf(r).Lock == kv.LockNone {
@@ -122,19 +125,31 @@ func (l *pipeliner) end(ba *kv.BatchRequest, et *kv.EndTxnRequest) *kv.EndTxnReq
 		if !r.Method().Intents() || r.Method().Ranged() {
 			continue
 		}
-		w := kv.SequencedWrite{Key: r.Span().Key, Sequence: r.Seq()}
-		if i, ok := last[string(w.Key)]; ok {
-			end.InFlight[i] = w
-		} else {
-			last[string(w.Key)] = len(end.InFlight)
-			end.InFlight = append(end.InFlight, w)
-		}
+		writes = append(writes, kv.SequencedWrite{Key: r.Span().Key, Sequence: r.Seq()})
 	}
-	if !et.Commit {
-		end.InFlight = nil
+	end.InFlight = nil
+	if et.Commit {
+		end.InFlight = lastOfKeys(writes)
 	}
 	end.LockSpans = set.list()
 	return &end
+}
+
+// lastOfKeys is the last write of each key, in order of keys; nil if there is none.
+func lastOfKeys(writes []kv.SequencedWrite) []kv.SequencedWrite {
+	if len(writes) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(writes, func(a, b kv.SequencedWrite) int { return a.Key.Compare(b.Key) })
+	out := writes[:1]
+	for _, w := range writes[1:] {
+		if n := len(out); out[n-1].Key.Equal(w.Key) {
+			out[n-1] = w
+		} else {
+			out = append(out, w)
+		}
+	}
+	return out
 }
 
 // from is the position of the first write in flight at or above k.
@@ -144,18 +159,21 @@ func (l *pipeliner) from(k keys.Key) int {
 
 // succeeded takes the proofs out of the answer and notes what they prove, what is now
 // in flight, and what is locked.
-func (l *pipeliner) succeeded(ba, sent *kv.BatchRequest, br *kv.BatchResponse) *kv.BatchResponse {
-	c := *br
-	c.Responses = make([]kv.Response, 0, len(ba.Requests))
-	for i, r := range sent.Requests {
+func (l *pipeliner) succeeded(asked, sent []kv.Request, async bool, br *kv.BatchResponse) {
+	answers := br.Responses
+	if len(sent) > len(asked) {
+		br.Responses = make([]kv.Response, 0, len(asked))
+	}
+	for i, r := range sent {
 		if q, ok := r.(*kv.QueryIntentRequest); ok {
 			l.prove(q.Key, q.Txn.Sequence)
 			continue
 		}
-		c.Responses = append(c.Responses, br.Responses[i])
-		l.note(r, br.Responses[i], sent.AsyncConsensus)
+		if len(sent) > len(asked) {
+			br.Responses = append(br.Responses, answers[i])
+		}
+		l.note(r, answers[i], async)
 	}
-	return &c
 }
 
 func (l *pipeliner) note(r kv.Request, response kv.Response, async bool) {
@@ -208,12 +226,12 @@ func (l *pipeliner) lock(s keys.Span) {
 
 // failed makes the error one of the batch without proofs. A proof that failed means
 // that a write was lost, and that the attempt is void.
-func (l *pipeliner) failed(ba, sent *kv.BatchRequest, err *kv.Error) *kv.Error {
+func (l *pipeliner) failed(asked, sent []kv.Request, err *kv.Error) *kv.Error {
 	e := *err
 	if e.Index >= 0 {
 		e.Index = -1
-		at := sent.Requests[err.Index]
-		for i, r := range ba.Requests {
+		at := sent[err.Index]
+		for i, r := range asked {
 			if r == at || r.Method() == kv.EndTxn && at.Method() == kv.EndTxn {
 				e.Index = int32(i)
 			}

@@ -25,17 +25,23 @@ const maxRefreshes = 5
 
 // Send implements kv.Sender.
 func (l *refresher) Send(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
-	ba = with(ba, ba.Requests)
 	br, last := l.send(t, ba, maxRefreshes)
 	// Whatever the outcome, the coordinator learns what the timestamps are now.
-	c, txn := *br, *last
-	txn.Update(br.Txn)
-	c.Txn = &txn
-	return &c
+	in := &incoming{response: *br, txn: *last}
+	in.txn.Update(br.Txn)
+	in.response.Txn = &in.txn
+	return &in.response
+}
+
+// incoming is a response that is passed up the chain, with its own copy of the
+// transaction.
+type incoming struct {
+	response kv.BatchResponse
+	txn      kv.Txn
 }
 
 // send sends the batch, refreshing before and after as needed, and returns the
-// transaction as it was sent last. ba's transaction is the callee's to change.
+// transaction as it was sent last. ba is the callee's to change.
 func (l *refresher) send(t env.Task, ba *kv.BatchRequest, left int) (*kv.BatchResponse, *kv.Txn) {
 	et := ba.EndTxn()
 	txn := ba.Txn
@@ -48,7 +54,6 @@ func (l *refresher) send(t env.Task, ba *kv.BatchRequest, left int) (*kv.BatchRe
 				return kv.ErrorResponse(err), txn
 			}
 		} else {
-			ba = with(ba, ba.Requests)
 			ba.Txn = &moved
 		}
 	}
@@ -70,7 +75,8 @@ func (l *refresher) send(t env.Task, ba *kv.BatchRequest, left int) (*kv.BatchRe
 	if err := l.refresh(t, &moved, to); err != nil {
 		return br, ba.Txn
 	}
-	again := with(ba, ba.Requests)
+	again := new(kv.BatchRequest)
+	*again = *ba
 	again.Txn = &moved
 	if et != nil && len(ba.Requests) > 1 {
 		return l.sendSplit(t, again, left-1)

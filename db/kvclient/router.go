@@ -51,9 +51,11 @@ type op struct {
 	sticky   bool          // may be sent again, but doubt about its outcome stays
 	deadline time.Duration // by Mono
 	backoff  backoff
-	last     *kv.Error // why it was refused last
-	doubt    *kv.Error // sticky: an attempt had an unknown outcome
-	asked    [8]uint8  // of each replica, how often in this round; room for most ranges
+	last     *kv.Error       // why it was refused last
+	doubt    *kv.Error       // sticky: an attempt had an unknown outcome
+	asked    [8]uint8        // of each replica, how often in this round; room for most ranges
+	first    kv.BatchRequest // what the first attempt sends; later ones have their own
+	tried    bool
 }
 
 // enough is how often a replica is asked in one round at most: twice, since it may
@@ -244,15 +246,20 @@ func (o *op) attempt(e *entry, target kv.ReplicaDescriptor) (*kv.BatchResponse, 
 	if o.safe && o.ba.Txn == nil && o.ba.ReadsOnly() {
 		left = min(left, r.set.readAttempt)
 	}
-	ba := *o.ba
+	ba := &o.first
+	if o.tried {
+		ba = new(kv.BatchRequest) // the first may still be on its way
+	}
+	o.tried = true
+	*ba = *o.ba
 	ba.RangeID = e.desc.RangeID
 	ba.Deadline = max(answerIn(left), 1)
 	if ba.Gateway == 0 {
 		ba.Gateway = r.cfg.Self
 	}
-	br, err := r.tr.Send(o.t, target.NodeID, &ba, left)
+	br, err := r.tr.Send(o.t, target.NodeID, ba, left)
 	if err == nil && br.Err == nil {
-		if err := kv.CheckResponse(&ba, br); err != nil {
+		if err := kv.CheckResponse(ba, br); err != nil {
 			return nil, err // not an *rpc.Error: unknown
 		}
 	}

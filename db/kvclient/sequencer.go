@@ -23,8 +23,7 @@ func (l *sequencer) Send(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
 		}
 		numbered[i] = kv.WithSequence(r, l.last)
 	}
-	ba = with(ba, numbered)
-	ba.Txn.Sequence = l.last
+	ba.Requests, ba.Txn.Sequence = numbered, l.last
 	return l.next.Send(t, ba)
 }
 

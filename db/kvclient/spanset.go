@@ -1,7 +1,7 @@
 package kvclient
 
 import (
-	"sort"
+	"slices"
 
 	"simulacrum/db/keys"
 )
@@ -42,8 +42,12 @@ func (c *spanSet) add(s keys.Span, budget int) (condensed bool) {
 // tidy sorts the spans and merges those that touch. The old list may have been sent,
 // and is left alone.
 func (c *spanSet) tidy() {
+	if len(c.spans) < 2 {
+		c.set(c.spans)
+		return
+	}
 	sorted := append([]keys.Span(nil), c.spans...)
-	sort.SliceStable(sorted, func(i, j int) bool { return sorted[i].Key.Less(sorted[j].Key) })
+	slices.SortStableFunc(sorted, func(a, b keys.Span) int { return a.Key.Compare(b.Key) })
 	out := sorted[:0]
 	for _, s := range sorted {
 		if n := len(out); n > 0 && touches(out[n-1], s) {

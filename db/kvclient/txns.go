@@ -19,12 +19,15 @@ type Txns struct {
 	set     txnSettings
 	rand    *rand.Rand
 	metrics TxnMetrics
+	hearts  hearts
 }
 
 // NewTxns returns a starter of transactions that send their batches to below, a
 // Router as a rule. clock is that of the gateway, which is this process.
 func NewTxns(p env.Process, clock *hlc.Clock, below kv.Sender, gateway kv.NodeID) *Txns {
-	return &Txns{p: p, clock: clock, below: below, gateway: gateway, set: readTxnSettings(p), rand: p.Rand("kvclient.txn")}
+	s := &Txns{p: p, clock: clock, below: below, gateway: gateway, set: readTxnSettings(p), rand: p.Rand("kvclient.txn")}
+	s.hearts = hearts{p: p, period: s.set.heartbeat}
+	return s
 }
 
 // Metrics are the counts so far.

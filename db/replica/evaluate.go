@@ -399,6 +399,13 @@ func (ev *evaluation) deleteRange(q *kv.DeleteRangeRequest) (kv.Response, error)
 // When the engine cannot read, its content is damaged, and an answer made without it
 // would be wrong: then the process ends.
 func (ev *evaluation) failed(q kv.Request, err error) *kv.Error {
+	if err == nil {
+		return nil // before the variables below, whose addresses are taken, are allocated
+	}
+	return ev.clientError(q, err)
+}
+
+func (ev *evaluation) clientError(q kv.Request, err error) *kv.Error {
 	var e *kv.Error
 	var condition *mvcc.ConditionFailedError
 	var old *mvcc.WriteTooOldError
@@ -408,8 +415,6 @@ func (ev *evaluation) failed(q kv.Request, err error) *kv.Error {
 	var epoch *mvcc.StaleEpochError
 	var sequence *mvcc.SequenceError
 	switch {
-	case err == nil:
-		return nil
 	case errors.As(err, &e):
 		return e
 	case errors.As(err, &condition):
