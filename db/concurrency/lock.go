@@ -23,6 +23,7 @@ type lock struct {
 	// readers are requests that wait to read the key, in order of arrival. They reserve
 	// nothing.
 	readers []*LockGuard
+	finders int // guards that have discovered it, and are about to wait
 }
 
 // place is one request's place in a queue.
@@ -142,7 +143,9 @@ func (l *lock) enter(g *LockGuard, strength kv.LockStrength) int {
 	return i
 }
 
-func (l *lock) empty() bool { return len(l.holders) == 0 && len(l.queue) == 0 && len(l.readers) == 0 }
+func (l *lock) empty() bool {
+	return len(l.holders) == 0 && len(l.queue) == 0 && len(l.readers) == 0 && l.finders == 0
+}
 
 // contended reports that somebody waits for the key, or has reserved it.
 func (l *lock) contended() bool { return len(l.queue) > 0 || len(l.readers) > 0 }

@@ -52,6 +52,7 @@ type LockGuard struct {
 	seq uint64 // order of arrival: that of the first Scan
 
 	locks   []*lock  // where it has places
+	found   []*lock  // discovered by its evaluation, and not scanned since
 	at      *lock    // where it waits, or nil
 	wait    Wait     // for what
 	changed bool     // wait has changed, and the guard is among the woken

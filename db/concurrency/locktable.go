@@ -89,6 +89,14 @@ func (t *LockTable) Scan(g *LockGuard) (wait bool) {
 		t.seq++
 		g.seq = t.seq
 	}
+	wait = t.scan(g)
+	if len(g.found) > 0 {
+		t.release(g)
+	}
+	return wait
+}
+
+func (t *LockTable) scan(g *LockGuard) (wait bool) {
 	g.resolve = g.resolve[:0]
 	if t.Len() == 0 {
 		g.wait, g.at = Wait{}, nil
@@ -171,11 +179,16 @@ func (t *LockTable) Locked(g *LockGuard, k keys.Key, strength kv.LockStrength) (
 	return w.Txn, w.Kind != WaitNone
 }
 
-// AddDiscovered notes replicated locks that evaluation met. What evaluation saw is
-// the truth: replicated locks of others that conflict with them are no more.
-func (t *LockTable) AddDiscovered(locks []kv.Lock) {
+// AddDiscovered notes replicated locks that the evaluation of the guard's request met.
+// What evaluation saw is the truth: replicated locks of others that conflict with them
+// are no more. They stay listed, however full the table is, until the guard has been
+// scanned again: else two requests that meet a lock each could make the table forget
+// the other's, for ever (scenario registers, seed 6).
+func (t *LockTable) AddDiscovered(g *LockGuard, locks []kv.Lock) {
 	for i := range locks {
 		l := t.make(locks[i].Key)
+		l.finders++
+		g.found = append(g.found, l)
 		h := t.hold(l, locks[i].Txn, locks[i].Strength, kv.Replicated)
 		if h == nil {
 			// Of an epoch that is over, and void, but it stands in the way until somebody
@@ -262,8 +275,20 @@ func (t *LockTable) TxnUpdated(u kv.LockUpdate) {
 	t.finished = append(t.finished, u)
 }
 
+// release lets go of the locks that the guard discovered.
+func (t *LockTable) release(g *LockGuard) {
+	for i, l := range g.found {
+		g.found[i] = nil
+		if l.finders--; t.get(l.key) == l {
+			t.settle(l)
+		}
+	}
+	g.found = g.found[:0]
+}
+
 // Dequeue ends the guard's presence: its places and reservations are handed on.
 func (t *LockTable) Dequeue(g *LockGuard) {
+	t.release(g)
 	t.leave(g)
 	for i, l := range g.locks {
 		g.locks[i] = nil
@@ -430,7 +455,7 @@ func (t *LockTable) make(k keys.Key) *lock {
 // forget drops the locks that nobody waits for and whose holders may all go.
 func (t *LockTable) forget(may func(*holder) bool) {
 	for _, l := range slices.Clone(t.overlapping(keys.Span{EndKey: keys.Max})) {
-		stays := l.contended()
+		stays := l.contended() || l.finders > 0
 		for i := range l.holders {
 			stays = stays || !may(&l.holders[i])
 		}

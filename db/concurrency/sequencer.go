@@ -119,7 +119,7 @@ func (s *Sequencer) Sequence(t env.Task, tk *Ticket, req *Request) (*Ticket, *kv
 func (s *Sequencer) HandleLockConflict(tk *Ticket, locks []kv.Lock, lease int64) {
 	if lease == s.lease {
 		s.cfg.Env.Probe(probeDiscovered)
-		s.locks.AddDiscovered(locks)
+		s.locks.AddDiscovered(&tk.lock, locks)
 	} else {
 		s.cfg.Env.Probe(probeStaleLease)
 	}
@@ -174,7 +174,7 @@ func (s *Sequencer) Finish(tk *Ticket) {
 	s.locks.Dequeue(&tk.lock)
 	s.dropLatches(tk)
 	s.wake()
-	*tk = Ticket{lock: LockGuard{locks: tk.lock.locks[:0], resolve: tk.lock.resolve[:0]}}
+	*tk = Ticket{lock: LockGuard{locks: tk.lock.locks[:0], found: tk.lock.found[:0], resolve: tk.lock.resolve[:0]}}
 	if len(s.free) < keepFree {
 		s.free = append(s.free, tk)
 	}

@@ -171,7 +171,7 @@ func (q *TxnWaitQueue) Leave(p *PushWait) {
 // It returns nil if the query is to be answered: it is not to wait, or knows less than
 // there is.
 func (q *TxnWaitQueue) Query(req *kv.QueryTxnRequest, txn *kv.Txn) *QueryWait {
-	if !req.WaitForUpdate || txn.Status != kv.Pending || txn.Priority > req.Txn.Priority ||
+	if !req.WaitForUpdate || txn.Status.Finalized() || txn.Priority > req.Txn.Priority ||
 		unknown(q.Dependents(req.Txn.ID), req.KnownWaiting) {
 		return nil
 	}

@@ -152,3 +152,16 @@ func TestLeaseChangeAtTheRecord(t *testing.T) {
 		t.Error(p.State())
 	}
 }
+
+// A query waits for news of a transaction that is staging as of any other that is not
+// over: answered at once, and asked again at once, the two would never let time pass
+// (scenario registers, seed 33).
+func TestQueryOfStagingWaits(t *testing.T) {
+	for status, waits := range map[kv.TxnStatus]bool{kv.Pending: true, kv.Staging: true, kv.Committed: false, kv.Aborted: false} {
+		var q TxnWaitQueue
+		txn := &kv.Txn{TxnMeta: kv.TxnMeta{ID: txnID(1)}, Status: status}
+		if x := q.Query(&kv.QueryTxnRequest{Txn: txn.TxnMeta, WaitForUpdate: true}, txn); (x != nil) != waits {
+			t.Errorf("%s: waits %t, want %t", status, x != nil, waits)
+		}
+	}
+}

@@ -14,6 +14,9 @@ type effects struct {
 	updated  []kv.LockUpdate
 	// heard are transactions of which something new is known at their records.
 	heard []*kv.Txn
+	// seen are commits that took back some of their writes. What those had found is read
+	// for good, and no intent stands for it any more (scenario savepoints, seed 4).
+	seen []kv.LockUpdate
 	// pushed has no record, and must commit at or above its write timestamp.
 	pushed *kv.Txn
 	// tombs are transactions whose records must not be created, or not again.
@@ -32,6 +35,13 @@ func (fx *effects) acquire(k keys.Key, txn kv.TxnMeta, s kv.LockStrength, d kv.L
 	fx.acquired = append(fx.acquired, kv.Lock{Key: k, Txn: txn, Strength: s, Durability: d})
 }
 
+func (fx *effects) update(u kv.LockUpdate) {
+	fx.updated = append(fx.updated, u)
+	if u.Status == kv.Committed && len(u.IgnoredSeqs) > 0 {
+		fx.seen = append(fx.seen, u)
+	}
+}
+
 // follow lets the effects be.
 func (fx *effects) follow(r *Replica) {
 	for i := range fx.acquired {
@@ -40,6 +50,10 @@ func (fx *effects) follow(r *Replica) {
 	}
 	for i := range fx.updated {
 		r.requests.OnLockUpdated(&fx.updated[i])
+	}
+	for i := range fx.seen {
+		u := &fx.seen[i]
+		r.reads.Add(u.Span, u.Txn.WriteTS, u.Txn.ID)
 	}
 	if t := fx.pushed; t != nil {
 		r.reads.MarkPushed(t.Key, t.ID, t.WriteTS)

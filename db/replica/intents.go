@@ -48,7 +48,7 @@ func (ev *evaluation) resolveIntentRange(q *kv.ResolveIntentRangeRequest) (kv.Re
 		u.Span.EndKey = resume.Key
 	}
 	if u.Span.Key.Less(u.Span.EndKey) {
-		ev.effects.updated = append(ev.effects.updated, u)
+		ev.effects.update(u)
 	}
 	ev.take(n, 0)
 	return &kv.ResolveIntentRangeResponse{Count: n, Resume: resume}, err
@@ -56,7 +56,7 @@ func (ev *evaluation) resolveIntentRange(q *kv.ResolveIntentRangeRequest) (kv.Re
 
 // resolve does to the transaction's locks in a point or span of the range what u says.
 func (ev *evaluation) resolve(u kv.LockUpdate) (changed int64, err error) {
-	ev.effects.updated = append(ev.effects.updated, u)
+	ev.effects.update(u)
 	if !u.Span.IsPoint() {
 		changed, _, err = ev.writer.ResolveIntentRange(u.Span, u, 0)
 		return changed, err

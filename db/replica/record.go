@@ -284,7 +284,7 @@ func (ev *evaluation) endOnePhase(q *kv.EndTxnRequest) (kv.Response, error) {
 	txn.Status = kv.Committed
 	for _, s := range q.LockSpans {
 		if ev.writes(s) { // no intent, but perhaps the lock of an earlier read, in memory
-			ev.effects.updated = append(ev.effects.updated, kv.UpdateOf(txn, s))
+			ev.effects.update(kv.UpdateOf(txn, s))
 		} else if _, err := ev.resolve(kv.UpdateOf(txn, s)); err != nil {
 			return nil, err
 		}
