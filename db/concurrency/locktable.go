@@ -183,7 +183,7 @@ func (t *LockTable) Locked(g *LockGuard, k keys.Key, strength kv.LockStrength) (
 // What evaluation saw is the truth: replicated locks of others that conflict with them
 // are no more. They stay listed, however full the table is, until the guard has been
 // scanned again: else two requests that meet a lock each could make the table forget
-// the other's, for ever (scenario registers, seed 6).
+// the other's, for ever (scenarios/found/forgetful-table).
 func (t *LockTable) AddDiscovered(g *LockGuard, locks []kv.Lock) {
 	for i := range locks {
 		l := t.make(locks[i].Key)

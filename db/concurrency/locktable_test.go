@@ -244,7 +244,7 @@ func TestLockTableForgets(t *testing.T) {
 }
 
 // Two requests that meet a lock each do not make a full table forget the other's: both
-// wait when they are scanned again (scenario registers, seed 6).
+// wait when they are scanned again (scenarios/found/forgetful-table).
 func TestFullTableKeepsWhatWasJustMet(t *testing.T) {
 	lt := LockTable{limit: 1}
 	var guards []*LockGuard

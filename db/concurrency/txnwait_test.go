@@ -155,7 +155,7 @@ func TestLeaseChangeAtTheRecord(t *testing.T) {
 
 // A query waits for news of a transaction that is staging as of any other that is not
 // over: answered at once, and asked again at once, the two would never let time pass
-// (scenario registers, seed 33).
+// (scenarios/found/staging-pusher).
 func TestQueryOfStagingWaits(t *testing.T) {
 	for status, waits := range map[kv.TxnStatus]bool{kv.Pending: true, kv.Staging: true, kv.Committed: false, kv.Aborted: false} {
 		var q TxnWaitQueue

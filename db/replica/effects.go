@@ -15,7 +15,7 @@ type effects struct {
 	// heard are transactions of which something new is known at their records.
 	heard []*kv.Txn
 	// seen are commits that took back some of their writes. What those had found is read
-	// for good, and no intent stands for it any more (scenario savepoints, seed 4).
+	// for good, and no intent stands for it any more (scenarios/found/taken-back).
 	seen []kv.LockUpdate
 	// pushed has no record, and must commit at or above its write timestamp.
 	pushed *kv.Txn
