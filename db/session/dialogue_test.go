@@ -81,12 +81,16 @@ func (w *dialogue) duration(s string) time.Duration {
 func (w *dialogue) line(f []string) {
 	switch f[0] {
 	case "begin":
+		// Unless the dialogue says "later" the beginning is a step of its own.
 		o := kv.TxnOptions{Name: f[1]}
 		if len(f) > 2 {
 			fmt.Sscanf(f[2], "prio=%d", &o.Priority)
 		}
 		w.step(f[1], func(t env.Task, _ *kv.TxnHandle) (string, error) {
 			c := w.procs["c1"]
+			if f[len(f)-1] != "later" {
+				c.remote.answered = ""
+			}
 			once := &noted{c.remote, nil}
 			tx, err := c.db.WithTxns(once).Begin(t, o)
 			if err != nil {

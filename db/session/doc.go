@@ -14,6 +14,11 @@
 // done), and refuses all others. That is what makes it safe to ask again, after a broken
 // connection, even for a commit.
 //
+// The first step begins the session. To a gateway that is not known to answer it is sent
+// by itself, and with little patience, so that another can be asked; to one that is, the
+// beginning goes with the first batch, which saves a round trip. Asked for again it begins
+// nothing: the session that it began may be over, and forgotten.
+//
 // A session is bound to one incarnation of its gateway, which every answer names. What
 // happens when that is lost depends on what was asked for last:
 //

@@ -18,8 +18,10 @@ type Gateway struct {
 	set         gatewaySettings
 
 	sessions map[key]*session   // looked up only: order is that of the lists
-	open     *list.List         // in order of their beginning
+	open     *list.List         // in order of their last steps
 	ended    *list.List         // in order of their end
+	idles    env.Timer          // to look at the first that is open; 0: none
+	forgets  env.Timer          // the same for the first that has ended
 	clients  map[string]*client // of the sessions, looked up only
 	stopping bool
 	drained  *env.Promise[struct{}] // if somebody waits for the last to end
@@ -73,9 +75,9 @@ func (g *Gateway) step(t env.Task, from string, q *request) *response {
 	k := key{from, q.ID}
 	s := g.sessions[k]
 	switch {
-	case (q.Action == actBegin) != (q.Step == 1) && q.Action != actRollback:
+	case (q.Step < 1 || q.Action == actBegin && q.Step != 1) && q.Action != actRollback:
 		return g.answer(refusedOrder)
-	case s == nil && q.Action == actBegin:
+	case s == nil && q.begins() && (q.Incarnation == 0 || q.Incarnation == g.incarnation):
 		return g.begin(t, k, q)
 	case s == nil, q.Incarnation != 0 && q.Incarnation != g.incarnation:
 		return g.answer(refusedUnknown)
@@ -110,7 +112,50 @@ func (g *Gateway) begin(t env.Task, k key, q *request) *response {
 	s := &session{g: g, key: k, client: c}
 	s.place = g.open.PushBack(s)
 	g.sessions[k] = s
+	g.touch(s)
 	return s.run(t, q)
+}
+
+// touch notes that the session is not idle. One timer serves all that are open: it is
+// not moved with every step, but finds out when it is due.
+func (g *Gateway) touch(s *session) {
+	s.since = g.p.Mono()
+	g.open.MoveToBack(s.place)
+	if g.idles == 0 {
+		g.idles = g.p.After(g.set.idle, "sessions idle", g.lookIdle)
+	}
+}
+
+// lookIdle rolls back what was idle for too long, and comes again for the next.
+func (g *Gateway) lookIdle() {
+	g.idles = 0
+	for e := g.open.Front(); e != nil; e = g.open.Front() {
+		s := e.Value.(*session)
+		left := s.since + g.set.idle - g.p.Mono()
+		switch {
+		case left > 0:
+			g.idles = g.p.After(left, "sessions idle", g.lookIdle)
+			return
+		case s.running:
+			g.touch(s)
+		default:
+			g.p.Probe(ProbeIdle)
+			s.rollback("it was idle for " + g.set.idle.String())
+		}
+	}
+}
+
+// forget forgets the sessions that ended long ago, and comes again for the next.
+func (g *Gateway) forget() {
+	g.forgets = 0
+	for e := g.ended.Front(); e != nil; e = g.ended.Front() {
+		s := e.Value.(*session)
+		if left := s.since + g.set.remember - g.p.Mono(); left > 0 {
+			g.forgets = g.p.After(left, "sessions forgotten", g.forget)
+			return
+		}
+		s.forget()
+	}
 }
 
 // admit rolls back what earlier incarnations of the client have left behind, whose end

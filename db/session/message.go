@@ -31,8 +31,8 @@ func (id ID) String() string { return fmt.Sprintf("%d of %s/%x", id.Number, id.B
 type action uint8
 
 const (
-	actBegin action = iota + 1
-	actBatch        // a commit is the last request of a batch
+	actBegin action = iota + 1 // and nothing more
+	actBatch                   // a commit is the last request of a batch
 	actRestart
 	actSavepoint
 	actRollbackTo
@@ -47,15 +47,18 @@ var actionNames = [numActions]string{"", "begin", "batch", "restart", "savepoint
 type request struct {
 	ID          ID
 	Incarnation int64 // of the gateway that the session is bound to; 0: its client knows none
-	Step        int64 // 1, to begin, and one more with each
+	Step        int64 // 1 begins, whatever else it does, and one more with each
 	Left        time.Duration
+	// Again says that the step may have been executed before: then it begins nothing, since
+	// the session that it began may be over and forgotten.
+	Again bool
 	// Prioritize has the transaction go on with Priority, from this step on.
 	Prioritize bool
 	Priority   int32
 	Action     action
 
-	Name       string           // begin; its priority is the field above
-	CommitWait bool             // begin
+	Name       string           // step 1; its priority is the field above
+	CommitWait bool             // step 1
 	Batch      *kv.BatchRequest // batch
 	Savepoint  kv.Savepoint     // rollback to
 	Timestamp  hlc.Timestamp    // fix
@@ -70,14 +73,18 @@ func (q *request) commits() bool {
 	return et != nil && et.Commit
 }
 
+// begins reports that the step begins the session, if there is none.
+func (q *request) begins() bool { return q.Step == 1 && q.Action != actRollback && !q.Again }
+
 // Size implements env.Message.
 func (q *request) Size() int {
 	n := codec.SizeVarint(int64(q.ID.Born)) + codec.SizeUvarint(q.ID.Lot) + codec.SizeUvarint(q.ID.Number) +
 		codec.SizeVarint(q.Incarnation) + codec.SizeVarint(q.Step) + codec.SizeVarint(int64(q.Left)) +
-		codec.SizeBool + codec.SizeVarint(int64(q.Priority)) + codec.SizeByte
-	switch q.Action {
-	case actBegin:
+		2*codec.SizeBool + codec.SizeVarint(int64(q.Priority)) + codec.SizeByte
+	if q.Step == 1 {
 		n += codec.SizeString(q.Name) + codec.SizeBool
+	}
+	switch q.Action {
 	case actBatch:
 		n += q.Batch.Size()
 	case actRollbackTo:
@@ -92,11 +99,12 @@ func (q *request) Size() int {
 func (q *request) Encode(b []byte) []byte {
 	b = codec.AppendUvarint(codec.AppendUvarint(codec.AppendVarint(b, int64(q.ID.Born)), q.ID.Lot), q.ID.Number)
 	b = codec.AppendVarint(codec.AppendVarint(codec.AppendVarint(b, q.Incarnation), q.Step), int64(q.Left))
-	b = codec.AppendVarint(codec.AppendBool(b, q.Prioritize), int64(q.Priority))
+	b = codec.AppendVarint(codec.AppendBool(codec.AppendBool(b, q.Again), q.Prioritize), int64(q.Priority))
 	b = append(b, byte(q.Action))
-	switch q.Action {
-	case actBegin:
+	if q.Step == 1 {
 		b = codec.AppendBool(codec.AppendString(b, q.Name), q.CommitWait)
+	}
+	switch q.Action {
 	case actBatch:
 		b = q.Batch.Encode(b)
 	case actRollbackTo:
@@ -111,18 +119,19 @@ func decodeRequest(r *codec.Reader) *request {
 	q := &request{
 		ID:          ID{Born: time.Duration(r.Varint()), Lot: r.Uvarint(), Number: r.Uvarint()},
 		Incarnation: r.Varint(), Step: r.Varint(), Left: time.Duration(r.Varint()),
-		Prioritize: r.Bool(), Priority: r.Int32(), Action: action(r.Byte()),
+		Again: r.Bool(), Prioritize: r.Bool(), Priority: r.Int32(), Action: action(r.Byte()),
+	}
+	if q.Step == 1 {
+		q.Name, q.CommitWait = r.String(), r.Bool()
 	}
 	switch q.Action {
-	case actBegin:
-		q.Name, q.CommitWait = r.String(), r.Bool()
 	case actBatch:
 		q.Batch = kv.DecodeBatchRequest(r)
 	case actRollbackTo:
 		q.Savepoint = decodeSavepoint(r)
 	case actFix:
 		q.Timestamp = hlc.Decode(r)
-	case actRestart, actSavepoint, actRollback:
+	case actBegin, actRestart, actSavepoint, actRollback:
 	default:
 		r.Failf("session: unknown step %d", q.Action)
 	}

@@ -27,12 +27,15 @@ func drawRequest(t *rapid.T) *request {
 	q := &request{
 		ID:          ID{time.Duration(rapid.Int64().Draw(t, "born")), rapid.Uint64().Draw(t, "lot"), rapid.Uint64().Draw(t, "number")},
 		Incarnation: rapid.Int64().Draw(t, "incarnation"), Step: rapid.Int64().Draw(t, "step"), Left: time.Duration(rapid.Int64().Draw(t, "left")),
+		Again:      rapid.Bool().Draw(t, "again"),
 		Prioritize: rapid.Bool().Draw(t, "prioritize"), Priority: rapid.Int32().Draw(t, "priority"),
 		Action: action(rapid.IntRange(1, int(numActions)-1).Draw(t, "action")),
 	}
-	switch q.Action {
-	case actBegin:
+	if q.Action == actBegin || rapid.Bool().Draw(t, "begins") {
+		q.Step = 1
 		q.Name, q.CommitWait = rapid.String().Draw(t, "name"), rapid.Bool().Draw(t, "wait")
+	}
+	switch q.Action {
 	case actBatch:
 		q.Batch = &kv.BatchRequest{Header: kv.Header{MaxKeys: rapid.Int64().Draw(t, "max")},
 			Requests: []kv.Request{&kv.PutRequest{Key: keys.Key("k"), Value: []byte("v")}, &kv.EndTxnRequest{Commit: true}}}

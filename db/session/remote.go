@@ -17,6 +17,10 @@ type Remote struct {
 	node     *rpc.Node
 	gateways *kvclient.Gateways
 	id       ID // of the session begun last
+	// answered is the gateway that answered last; "" if it is not known to answer. With
+	// that one a transaction begins with its first step, and not before.
+	answered    string
+	incarnation int64 // of answered
 
 	timeout, begin, pause time.Duration
 }
@@ -42,10 +46,17 @@ func (r *Remote) Begin(t env.Task, o kv.TxnOptions) (kv.TxnSender, *kv.Error) {
 }
 
 // BeginTxn begins a transaction at the current gateway, or at the next one that
-// answers. It ends by t's deadline, or in the time that the knobs give.
+// answers. It ends by t's deadline, or in the time that the knobs give. A gateway that
+// is known to answer is not asked for it: the transaction begins with its first step.
 func (r *Remote) BeginTxn(t env.Task, o kv.TxnOptions) (*Txn, *kv.Error) {
 	c := &Txn{r: r, options: o}
 	c.busy.Free = 1
+	if r.answered != "" && r.answered == r.gateways.Current() {
+		r.id.Number++
+		c.endpoint, c.incarnation, c.id = r.answered, r.incarnation, r.id
+		c.txn = &kv.Txn{TxnMeta: kv.TxnMeta{Priority: o.Priority}}
+		return c, nil
+	}
 	if err := c.begin(t); err != nil {
 		return nil, err
 	}
@@ -63,10 +74,12 @@ func (r *Remote) ask(t env.Task, endpoint string, q *request, left time.Duration
 	deadline := r.p.Mono() + left
 	for try := 1; ; try++ {
 		sent := *q
-		sent.Left = max(answerIn(left), 1)
+		sent.Left, sent.Again = max(answerIn(left), 1), unsure
 		m, err := r.node.Call(t, endpoint, Kind, &sent, left)
 		if err == nil {
-			return m.(*response), unsure, nil
+			p := m.(*response)
+			r.answered, r.incarnation = endpoint, p.Incarnation
+			return p, unsure, nil
 		}
 		if !unsure {
 			unsure, last = rpc.MaybeSent(err), err
@@ -93,6 +106,14 @@ func (r *Remote) left(t env.Task, asked time.Duration) time.Duration {
 		asked = min(asked, own-r.p.Mono())
 	}
 	return asked
+}
+
+// leave moves on from a gateway that does not answer, or will not.
+func (r *Remote) leave(endpoint string) {
+	if r.answered == endpoint {
+		r.answered = ""
+	}
+	r.gateways.Leave(endpoint)
 }
 
 // abandon has a session rolled back that its client will not use again. Nobody waits

@@ -23,8 +23,7 @@ type session struct {
 	kept    int64                   // bytes of answer
 	joined  *env.Promise[*response] // those who asked again for what is being executed
 	ended   *kv.Error               // what further steps are told; nil: it is open
-	timer   env.Timer               // idle, or forget; 0: none
-	since   time.Duration           // when the last step was over, by Mono
+	since   time.Duration           // when the last step was over, or the session, by Mono
 }
 
 // step executes the step if it is the next, and answers the last one from memory. What
@@ -76,13 +75,12 @@ func (s *session) run(t env.Task, q *request) *response {
 	}
 	switch {
 	case s.ended != nil: // meanwhile
-	case q.Action == actBegin && r.Err != nil:
+	case s.txn == nil:
 		s.end("it did not begin")
 	case q.commits() && r.Err == nil:
 		s.end("it is committed")
 	default:
-		s.since = s.g.p.Mono()
-		s.watch()
+		s.g.touch(s)
 	}
 	return r
 }
@@ -105,18 +103,19 @@ func (s *session) keep(r *response) {
 // execute does what the step says.
 func (s *session) execute(t env.Task, q *request) *response {
 	r := s.g.answer(accepted)
-	if q.Prioritize && s.txn != nil {
-		s.txn.SetPriority(q.Priority)
-	}
-	txn := s.txn
-	switch q.Action {
-	case actBegin:
-		var err *kv.Error
-		if txn, err = s.g.starter.Begin(t, kv.TxnOptions{Name: q.Name, Priority: q.Priority, CommitWait: q.CommitWait}); err != nil {
+	if q.Step == 1 {
+		txn, err := s.g.starter.Begin(t, kv.TxnOptions{Name: q.Name, Priority: q.Priority, CommitWait: q.CommitWait})
+		if err != nil {
 			r.Err = plain(err)
 			return r
 		}
 		s.txn = txn
+	}
+	txn := s.txn
+	if q.Prioritize {
+		txn.SetPriority(q.Priority)
+	}
+	switch q.Action {
 	case actBatch:
 		if et := q.Batch.EndTxn(); et != nil && !et.Commit {
 			r.Err = kv.Errorf(kv.BadRequest, "a rollback is no batch of a session, but a step of its own")
@@ -149,27 +148,6 @@ func batch(q *request) *kv.BatchRequest {
 	}}
 }
 
-// watch arranges to look, when the session may have been idle for too long.
-func (s *session) watch() {
-	if s.timer == 0 {
-		s.timer = s.g.p.After(s.since+s.g.set.idle-s.g.p.Mono(), "session idle", s.look)
-	}
-}
-
-// look rolls back what was idle for too long. The timer is not moved with every step:
-// it finds out when it is due.
-func (s *session) look() {
-	s.timer = 0
-	switch {
-	case s.running: // watched again afterwards
-	case s.since+s.g.set.idle > s.g.p.Mono():
-		s.watch()
-	default:
-		s.g.p.Probe(ProbeIdle)
-		s.rollback("it was idle for " + s.g.set.idle.String())
-	}
-}
-
 // rollback ends the session without effect. A step that is being executed is let
 // finish; if it commits, the session is committed.
 func (s *session) rollback(why string) {
@@ -190,11 +168,12 @@ func (s *session) rollback(why string) {
 func (s *session) end(why string) {
 	g := s.g
 	s.ended = kv.AbortedError(kv.AbortGatewayLost, "the session has ended: %s", why)
-	s.txn = nil
-	g.p.Stop(s.timer)
+	s.txn, s.since = nil, g.p.Mono()
 	g.open.Remove(s.place)
 	s.place = g.ended.PushBack(s)
-	s.timer = g.p.After(g.set.remember, "session forgotten", s.forget)
+	if g.forgets == 0 {
+		g.forgets = g.p.After(g.set.remember, "sessions forgotten", g.forget)
+	}
 	if g.drained != nil && g.open.Len() == 0 {
 		g.drained.Resolve(struct{}{}, nil)
 	}
@@ -204,7 +183,6 @@ func (s *session) end(why string) {
 // executed has nowhere to leave its answer but with whoever waits.
 func (s *session) forget() {
 	g := s.g
-	g.p.Stop(s.timer)
 	g.ended.Remove(s.place)
 	s.place = nil
 	delete(g.sessions, s.key)

@@ -29,7 +29,7 @@ type Txn struct {
 	node        kv.NodeID
 	incarnation int64
 	id          ID
-	step        int64 // the last one that was asked for
+	step        int64 // the last one that was asked for; 0: it has not begun
 
 	txn        *kv.Txn
 	chosen     bool // the client chose the priority after the beginning
@@ -91,20 +91,65 @@ func (c *Txn) beginAt(t env.Task, endpoint string, left time.Duration) (done boo
 		if rpc.MaybeSent(err) {
 			r.abandon(endpoint, q.ID, 0)
 		}
-		r.gateways.Leave(endpoint)
+		r.leave(endpoint)
 		return false, kv.Errorf(kv.NodeUnavailable, "%v", err)
 	}
 	p := m.(*response)
 	switch {
 	case p.Refusal != accepted:
-		r.gateways.Leave(endpoint)
+		r.leave(endpoint)
 		return false, kv.Errorf(kv.NodeUnavailable, "gateway %s: %s", endpoint, p.Refusal)
 	case p.Err != nil:
 		return true, p.Err
 	}
 	c.endpoint, c.node, c.incarnation, c.id = endpoint, p.Node, p.Incarnation, q.ID
 	c.step, c.txn, c.prioritize, c.lost = 1, p.Txn, c.chosen, nil
+	r.answered, r.incarnation = endpoint, p.Incarnation
 	return true, nil
+}
+
+// first begins the transaction with its first step, at the incarnation of the gateway
+// that answered last. If the step was not executed, or if nobody misses what it did, the
+// transaction begins elsewhere, and then takes the step. A commit that may have been
+// executed is not taken elsewhere.
+func (c *Txn) first(t env.Task, q *request, asked time.Duration) (*response, *kv.Error) {
+	r := c.r
+	q.Name, q.CommitWait = c.options.Name, c.options.CommitWait
+	c.number(q)
+	left := r.left(t, asked)
+	if left <= 0 {
+		c.step = 0 // nothing was sent
+		return nil, kv.Errorf(kv.Timeout, "no time was left to begin")
+	}
+	p, unsure, err := r.ask(t, c.endpoint, q, left)
+	var why string
+	switch {
+	case err == nil && (p.Refusal == accepted || p.Refusal == refusedEnded):
+		return c.answered(q, p, unsure)
+	case err == nil:
+		why = fmt.Sprintf("gateway %s: %s", c.endpoint, p.Refusal)
+	default:
+		why = fmt.Sprintf("no answer from gateway %s: %v", c.endpoint, err)
+	}
+	r.leave(c.endpoint)
+	if unsure && q.commits() {
+		return nil, c.failed(q, unsure, why)
+	}
+	if unsure {
+		r.abandon(c.endpoint, c.id, 0)
+	}
+	if err := c.begin(t); err != nil {
+		c.lost = err
+		return nil, err
+	}
+	return c.ask(t, q, asked)
+}
+
+// number makes q the next step.
+func (c *Txn) number(q *request) {
+	c.step++
+	q.ID, q.Incarnation, q.Step = c.id, c.incarnation, c.step
+	q.Prioritize, q.Priority, c.prioritize = c.prioritize, c.options.Priority, false
 }
 
 // ask has the gateway execute the next step.
@@ -112,28 +157,38 @@ func (c *Txn) ask(t env.Task, q *request, asked time.Duration) (*response, *kv.E
 	if err := c.refused(); err != nil {
 		return nil, err
 	}
+	if c.step == 0 {
+		return c.first(t, q, asked)
+	}
 	r := c.r
-	c.step++
-	q.ID, q.Incarnation, q.Step = c.id, c.incarnation, c.step
-	q.Prioritize, q.Priority, c.prioritize = c.prioritize, c.options.Priority, false
+	c.number(q)
 	left := r.left(t, asked)
 	if left <= 0 {
 		return nil, c.lose("no time was left for a step")
 	}
 	p, unsure, err := r.ask(t, c.endpoint, q, left)
-	switch {
-	case err != nil:
-		r.gateways.Leave(c.endpoint)
+	if err != nil {
+		r.leave(c.endpoint)
 		return nil, c.failed(q, unsure, fmt.Sprintf("no answer from gateway %s: %v", c.Gateway(), err))
+	}
+	return c.answered(q, p, unsure)
+}
+
+// answered takes in the answer to a step.
+func (c *Txn) answered(q *request, p *response, unsure bool) (*response, *kv.Error) {
+	switch {
 	case p.Refusal == refusedEnded:
 		// The gateway remembers the session, and that this step is none of it.
 		return nil, c.lose(fmt.Sprintf("gateway %s: %s", c.Gateway(), p.Err.Message))
 	case p.Refusal != accepted:
 		return nil, c.failed(q, unsure, fmt.Sprintf("gateway %s: %s", c.Gateway(), p.Refusal))
 	}
-	c.txn = p.Txn
+	c.node = p.Node
+	if p.Txn != nil { // else it did not begin
+		c.txn = p.Txn
+	}
 	if unsure && q.commits() {
-		r.p.Probe(ProbeCommitLearnt)
+		c.r.p.Probe(ProbeCommitLearnt)
 	}
 	return p, p.Err
 }
@@ -214,7 +269,7 @@ func (c *Txn) rollback() *kv.BatchResponse {
 		return kv.ErrorResponse(kv.Errorf(kv.TransactionStatus, "the transaction has ended"))
 	}
 	c.ended = true
-	if c.lost == nil {
+	if c.lost == nil && c.step > 0 {
 		c.r.abandon(c.endpoint, c.id, c.incarnation)
 	}
 	return &kv.BatchResponse{Responses: []kv.Response{&kv.EndTxnResponse{}}, Txn: c.txn}
