@@ -132,7 +132,7 @@ func (n *node) start(bootstrap bool) {
 		}
 		st, err := Open(t, Config{
 			Env: n.proc, Engine: eng, Clock: n.clock, NodeID: n.id, StoreID: kv.StoreID(n.id),
-			Transport: &link{n: n}, Observer: &watch{n: n},
+			Transport: &link{n: n}, Observer: &watch{n: n}, Sender: kv.SenderFunc(n.sendHere),
 		})
 		if err != nil {
 			panic(err)
@@ -140,6 +140,12 @@ func (n *node) start(bootstrap bool) {
 		n.store = st
 		n.opened.Resolve(struct{}{}, nil)
 	})
+}
+
+// sendHere is for what the store itself sends: all is in one range, whose lease it has.
+func (n *node) sendHere(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
+	ba.RangeID = 1
+	return n.store.Send(t, ba)
 }
 
 func (n *node) await() {
