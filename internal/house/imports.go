@@ -58,6 +58,16 @@ var importRules = []importRule{
 		use: "db/kv for the vocabulary, db/rpc for the way",
 	},
 	{
+		room: "db/gossip", ban: []string{"./db/storage", "./db/mvcc", "./db/concurrency"},
+		why: "what everyone may know travels in messages and rests on no disk",
+		use: "db/rpc for the way, db/kv for the names of nodes and stores",
+	},
+	{
+		room: "db/liveness", ban: []string{"./db/storage", "./db/mvcc", "./db/concurrency"},
+		why: "liveness records are values of the database like any other, wherever their range is",
+		use: "kv.DB, which it is handed, and db/gossip to tell what it read",
+	},
+	{
 		room: "db/sql", ban: []string{"./db/storage", "./db/mvcc", "./db/concurrency", "./db/replica", "./db/store", "./db/kvclient"},
 		why: "SQL reaches data through kv alone",
 		use: "kv.DB, which it is handed",
