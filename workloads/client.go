@@ -38,7 +38,8 @@ type base struct {
 
 	// Of transactions.
 	values     int64          // the last value that was given out
-	done       map[string]int // what committed transactions did, by kind
+	wanted     []string       // kinds that committed transactions must do in a run
+	done       map[string]int // what they did, by kind
 	attempts   int            // of all transactions
 	rolledBack int            // transactions that their clients did not want
 }

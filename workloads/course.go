@@ -1,6 +1,7 @@
 package workloads
 
 import (
+	"slices"
 	"time"
 
 	"simulacrum/sim/env"
@@ -65,9 +66,47 @@ const (
 	kindUndone    = "savepoint rolled back"
 )
 
+// owedTries is how many courses a client draws in search of one that does something
+// which no transaction of the run has done yet.
+const owedTries = 12
+
 // draw draws a course; moves come from next, which is told whether the transaction
-// may write.
+// may write. Every second client or so looks for a course with something that is still
+// owed to the run: short runs through many faults would else often lack a rare kind, and
+// say nothing.
 func (b *base) draw(c *Client, next func(readOnly bool) move) course {
+	p := b.drawOne(c, next)
+	if c.Rand.IntN(2) == 0 {
+		return p
+	}
+	owed := b.owed()
+	for n := 0; n < owedTries && len(owed) > 0 && !slices.ContainsFunc(owed, func(kind string) bool { return p.does(kind) }); n++ {
+		p = b.drawOne(c, next)
+	}
+	return p
+}
+
+// owed are the kinds that committed transactions must do in this run, and have not.
+func (b *base) owed() []string {
+	return slices.DeleteFunc(slices.Clone(b.wanted), func(kind string) bool { return b.done[kind] > 0 })
+}
+
+// does reports that the course, if it commits, does something of the kind.
+func (p *course) does(kind string) bool {
+	return p.kind == kind || kind == kindLong && p.pause > 0 || slices.ContainsFunc(p.moves, func(m move) bool { return m.does(kind) })
+}
+
+func (m *move) does(kind string) bool {
+	switch {
+	case m.kind != moveNested:
+		return m.kind.String() == kind || m.lock == SharedLock && kind == kindShared || m.lock == ExclusiveLock && kind == kindExclusive
+	case m.undone && kind == kindUndone || !m.undone && kind == moveNested.String():
+		return true
+	}
+	return slices.ContainsFunc(m.inner, func(m move) bool { return m.does(kind) })
+}
+
+func (b *base) drawOne(c *Client, next func(readOnly bool) move) course {
 	x, r := &b.Txn, c.Rand
 	p := course{kind: kindReadWrite, vanish: -1}
 	switch n := r.IntN(100); {

@@ -183,7 +183,10 @@ func New(name string, p Params) (Workload, error) {
 	}
 	p = p.fill()
 	b := &base{Params: p, done: map[string]int{}}
-	with := func(s script) (Workload, error) { return &transactional{base: b, script: s, name: name}, nil }
+	with := func(s script) (Workload, error) {
+		b.wanted = s.wants()
+		return &transactional{base: b, script: s, name: name}, nil
+	}
 	switch name {
 	case "register":
 		return newMixed(name, b, newRegisters(b)), nil
