@@ -85,6 +85,9 @@ func (w *bank) once(t env.Task, c *Client) outcome {
 		p.vanish = min(p.vanish, len(p.moves)-1)
 	} else {
 		p.moves = []move{{kind: []moveKind{moveScan, moveReverse, moveRead}[c.Rand.IntN(3)]}}
+		if p.kind == kindReadOnly && w.done[kindSingly] == 0 && c.Rand.IntN(2) == 0 {
+			p.moves[0].kind = moveRead
+		}
 		p.vanish = -1
 	}
 	return w.follow(t, c, p, func(x *transaction, m move) error {

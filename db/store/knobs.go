@@ -21,7 +21,7 @@ var (
 	knobCleanupTries  = env.Knob{Name: "txn.cleanup.tries", Default: 3, Min: 1, Max: 20, Doc: "attempts to clean up after a transaction"}
 	knobTxnPause      = env.Knob{Name: "txn.pause", Default: int64(50 * time.Millisecond), Min: int64(time.Millisecond), Max: int64(5 * time.Second), Doc: "pause before a push, or a cleanup, is tried again, ns; doubles, up to 16 times that"}
 
-	knobGCTTL      = env.Knob{Name: "gc.ttl", Default: int64(4 * time.Hour), Min: int64(500 * time.Millisecond), Max: int64(48 * time.Hour), Doc: "time for which the past can be read, ns"}
+	knobGCTTL      = env.Knob{Name: "gc.ttl", Default: int64(4 * time.Hour), Min: int64(10 * time.Second), Max: int64(48 * time.Hour), Doc: "time for which the past can be read, and what a transaction may take, ns"}
 	knobGCInterval = env.Knob{Name: "gc.interval", Default: int64(time.Minute), Min: int64(100 * time.Millisecond), Max: int64(time.Hour), Doc: "time between two searches of a store for garbage, ns"}
 	knobGCBatch    = env.Knob{Name: "gc.batch", Default: 256, Min: 1, Max: 10_000, Doc: "keys whose garbage one command removes"}
 	knobGCNotes    = env.Knob{Name: "gc.abort_notes", Default: int64(time.Minute), Min: int64(10 * time.Second), Max: int64(48 * time.Hour), Doc: "time for which the abort span tells a transaction that it is aborted, ns: several times that after which one without heartbeats is abandoned"}
