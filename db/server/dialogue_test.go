@@ -276,7 +276,7 @@ func (d *dialogue) command(f []string) {
 		w.until(20*time.Second, "a node does not start", func() bool { return n.server != nil })
 	case "cut":
 		a, b := []string{f[1]}, []string{f[2]}
-		d.cuts = append(d.cuts, w.net.Cut(a, b, network.Hold), w.net.Cut(b, a, network.Hold))
+		d.cuts = append(d.cuts, w.net.Cut(a, b, network.Drop), w.net.Cut(b, a, network.Drop))
 	case "heal":
 		for _, c := range d.cuts {
 			c.Heal()

@@ -168,6 +168,7 @@ func (tr *watched) Send(t env.Task, to kv.NodeID, ba *kv.BatchRequest, timeout t
 		return tr.Transport.Send(t, to, ba, timeout) // of the index
 	}
 	lost := &rpc.Error{Peer: endpoint(to), Sent: true, Cause: env.ErrReset}
+	tr.n.inTurn(t, ba)
 	what := w.watch.sends(from, to, ba)
 	for w.watch.held(ba) {
 		if t.Sleep(time.Millisecond) != nil {
@@ -185,8 +186,21 @@ func (tr *watched) Send(t env.Task, to kv.NodeID, ba *kv.BatchRequest, timeout t
 		tr.n.proc.Schedule(0, "crash", tr.n.kill)
 		t.Sleep(time.Minute)
 	}
+	tr.n.inTurn(t, ba)
 	w.watch.answered(from, to, ba, br, err)
 	return br, err
+}
+
+// inTurn waits for the turn of such batches. What goes on side by side has an order by
+// chance, in the draws of the simulation and on the network; a dialogue that followed it
+// would change with everything. Batches leave, and are answered, some time after the next
+// multiple of 5 ms that tells nodes, ranges and methods apart.
+func (n *node) inTurn(t env.Task, ba *kv.BatchRequest) {
+	const slot = 5 * time.Millisecond
+	last := ba.Requests[len(ba.Requests)-1]
+	turn := (int(last.Method())*4+int(ba.RangeID))*numNodes + int(n.id)
+	now := time.Duration(n.w.sim.Now())
+	_ = t.Sleep((now/slot+1)*slot + time.Duration(turn)*time.Microsecond - now)
 }
 
 // until runs the simulation until the condition holds.

@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -370,4 +371,23 @@ func TestMovedUpWhereAllowed(t *testing.T) {
 	if br := r.send(kv.Header{CanForwardReadTS: true}, fixed, write(1, "m", "w")); br.Err != nil || fixed.ReadTS != told.ReadTS {
 		t.Fatalf("%v: reads at %s", br.Err, fixed.ReadTS)
 	}
+}
+
+// Nor is a transaction moved up on the spot to where the lease does not reach.
+func TestMovedUpWithinTheLease(t *testing.T) {
+	r := newRules(t, 1, nil)
+	end := r.at.store.Replica(1).State().Lease.Expiration.Add(-maxOffset)
+	r.committed(before(end), "k", "v")
+	txn := r.begin(r.now())
+	if br := r.send(kv.Header{CanForwardReadTS: true}, txn, write(1, "k", "w")); br.Err == nil || br.Err.Kind != kv.WriteTooOld {
+		t.Fatalf("%v: written at %s, the lease reaches to %s", br.Err, txn.WriteTS, end)
+	}
+}
+
+// before is the timestamp before ts.
+func before(ts hlc.Timestamp) hlc.Timestamp {
+	if ts.Logical > 0 {
+		return hlc.Timestamp{Wall: ts.Wall, Logical: ts.Logical - 1}
+	}
+	return hlc.Timestamp{Wall: ts.Wall - 1, Logical: math.MaxInt32}
 }
