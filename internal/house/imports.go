@@ -73,9 +73,9 @@ var importRules = []importRule{
 		use: "kv.DB, which it is handed",
 	},
 	{
-		room: "db/placement", ban: []string{"./db/storage", "./db/mvcc", "./db/concurrency", "./db/replica", "./db/store", "./db/rpc"},
-		why: "placement is pure functions from state to decision",
-		use: "arguments",
+		room: "db/placement", ban: []string{"./db/storage", "./db/mvcc", "./db/concurrency", "./db/replica", "./db/store", "./db/rpc", "./db/gossip", "./db/liveness"},
+		why: "placement is pure functions from state to decision: where the state came from, and how old it is, is the caller's affair",
+		use: "arguments: placement.Store, Range and Liveness, which a queue of db/store fills in",
 	},
 	{
 		room: "checker", ban: []string{"./db", "./cluster", "./nemesis", "./workloads", "./scenarios", "./sim"},
