@@ -77,40 +77,52 @@ func BenchmarkTransactions(b *testing.B) {
 
 // BenchmarkCommitLatency is the virtual time of a transaction that writes three ranges
 // with leaseholders in three regions: committed in parallel with its writes, and in two phases.
+// In conversation the writes come one by one, and the time is that of the commit.
 func BenchmarkCommitLatency(b *testing.B) {
-	for _, parallel := range []int64{1, 0} {
-		b.Run(fmt.Sprintf("parallel=%d", parallel), func(b *testing.B) {
-			s := sim.New(sim.Config{Seed: 1, Knobs: map[string]int64{"txn.parallel_commit": parallel}})
-			defer s.Close()
-			c := layOut(b, s, cluster.Config{Topology: cluster.Uniform(regions, 1, 1, 1), Splits: splits(11)})
-			var spent time.Duration
-			done := 0
-			c.Clients()[0].Run(func(t env.Task, cl *cluster.Session) {
-				for n := 0; ; n++ {
-					from := s.Now()
-					err := cl.DB().Txn(t, func(tx *kv.TxnHandle) error {
-						var puts []kv.Request
-						for r := range 3 {
-							puts = append(puts, &kv.PutRequest{Key: append(keys.ClientStart.Clone(), fmt.Appendf(nil, "s%02d/%d", r*3, n)...), Value: value})
-						}
-						_, err := tx.CommitWith(t, kv.Header{}, puts...)
-						return err
-					})
-					if err != nil {
-						b.Fatal(err)
-					}
-					if n > 10 {
-						spent += time.Duration(s.Now() - from)
-						if done++; done == b.N {
-							s.Halt()
-						}
-					}
-				}
-			})
-			s.RunUntil(s.Now().Add(time.Hour))
-			b.ReportMetric(float64(spent.Milliseconds())/float64(max(done, 1)), "virtual-ms/op")
-		})
+	for _, conversation := range []bool{false, true} {
+		for _, parallel := range []int64{1, 0} {
+			b.Run(fmt.Sprintf("conversation=%t/parallel=%d", conversation, parallel), func(b *testing.B) { commitLatency(b, conversation, parallel) })
+		}
 	}
+}
+
+func commitLatency(b *testing.B, conversation bool, parallel int64) {
+	s := sim.New(sim.Config{Seed: 1, Knobs: map[string]int64{"txn.parallel_commit": parallel}})
+	defer s.Close()
+	c := layOut(b, s, cluster.Config{Topology: cluster.Uniform(regions, 1, 1, 1), Splits: splits(11)})
+	var spent time.Duration
+	done := 0
+	c.Clients()[0].Run(func(t env.Task, cl *cluster.Session) {
+		for n := 0; ; n++ {
+			from := s.Now()
+			err := cl.DB().Txn(t, func(tx *kv.TxnHandle) error {
+				var puts []kv.Request
+				for r := range 3 {
+					puts = append(puts, &kv.PutRequest{Key: append(keys.ClientStart.Clone(), fmt.Appendf(nil, "s%02d/%d", r*3, n)...), Value: value})
+				}
+				for conversation && len(puts) > 0 {
+					if _, err := tx.Batch(t, kv.Header{}, puts[0]); err != nil {
+						return err
+					}
+					puts = puts[1:]
+					from = s.Now()
+				}
+				_, err := tx.CommitWith(t, kv.Header{}, puts...)
+				return err
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+			if n > 10 {
+				spent += time.Duration(s.Now() - from)
+				if done++; done == b.N {
+					s.Halt()
+				}
+			}
+		}
+	})
+	s.RunUntil(s.Now().Add(time.Hour))
+	b.ReportMetric(float64(spent.Milliseconds())/float64(max(done, 1)), "virtual-ms/op")
 }
 
 var value = make([]byte, 200)

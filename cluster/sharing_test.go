@@ -107,7 +107,6 @@ var messages = []struct{ path, reason string }{
 	{`(log\.cache\[\d+\]\.Data|proposals\.pending\[\d+\]\.data)$`, "data of raft entries: logs copy the slices that hold entries, and nothing writes to data"},
 	{`(sessions\.(open|ended)\.root\..*\.answer\..*|locks\.finished\[\d+\]\.Txn\.Key|reads\.pages\[\d+\]\..*\.key|mems\[\d+\]\.data)$`,
 		"keys and values that a transaction asked for or was answered: whoever keeps one never writes to it"},
-	{`(locks\.finished\[\d+\]|\.txn)\.IgnoredSeqs$`, "writes that a transaction has rolled back: more of them make a new list"},
 	{`(state\.Desc|cache\.entries\[\d+\]\.desc)$`, "range descriptors that came with an answer: a changed range gets a new one"},
 }
 

@@ -91,6 +91,9 @@ func (r *Request) add(q kv.Request) {
 		return
 	case *kv.EndTxnRequest:
 		record(r.txnID(), Write)
+		if len(q.InFlight) > 0 {
+			return // staged: nothing is resolved, and writes in flight are not waited for
+		}
 		for _, l := range q.LockSpans { // its locks in this range are resolved with it
 			r.Latches = append(r.Latches, Latch{l, Write})
 		}

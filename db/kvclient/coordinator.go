@@ -47,6 +47,7 @@ type coordinator struct {
 	clean kv.TxnID // what was cleaned up already
 
 	chain []interceptor // the first is asked first
+	heart *heartbeater
 	seq   *sequencer
 	pipe  *pipeliner
 	reads *refresher
@@ -60,8 +61,8 @@ func (s *Txns) newCoordinator(o kv.TxnOptions) *coordinator {
 	c.reads = &refresher{c: c, next: commit}
 	c.pipe = &pipeliner{c: c, next: c.reads}
 	c.seq = &sequencer{next: c.pipe}
-	first := &heartbeater{c: c, next: c.seq}
-	c.chain = []interceptor{first, c.seq, c.pipe, c.reads, commit, last}
+	c.heart = &heartbeater{c: c, next: c.seq}
+	c.chain = []interceptor{c.heart, c.seq, c.pipe, c.reads, commit, last}
 	return c
 }
 
@@ -245,6 +246,7 @@ func (c *coordinator) Restart(t env.Task) *kv.Error {
 // hears of it and begins another, anywhere, is given a higher timestamp.
 func (c *coordinator) committed(t env.Task) *kv.Error {
 	c.state, c.txn.Status = txnEnded, kv.Committed
+	c.heart.ended()
 	c.s.metrics.Committed++
 	ts := c.txn.WriteTS
 	if !c.txn.IsLocking() {
@@ -282,6 +284,7 @@ func (c *coordinator) rollback(t env.Task) *kv.BatchResponse {
 		return done
 	}
 	c.state = txnEnded
+	c.heart.ended()
 	c.s.metrics.RolledBack++
 	c.cleanUp()
 	return done

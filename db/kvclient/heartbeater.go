@@ -19,6 +19,7 @@ type heartbeater struct {
 	c    *coordinator
 	next kv.Sender
 	beat kv.TxnID // whose heart beats; zero: nobody's
+	due  *heart   // the next beat, if it is in the line
 }
 
 // Send implements kv.Sender.
@@ -35,7 +36,7 @@ func (l *heartbeater) Send(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
 		}
 		if l.beat != ba.Txn.ID && ba.EndTxn() == nil {
 			l.beat = ba.Txn.ID
-			l.c.s.hearts.add(l, l.beat)
+			l.due = l.c.s.hearts.add(l, l.beat)
 		}
 	}
 	return l.next.Send(t, ba)
@@ -47,7 +48,15 @@ func (l *heartbeater) rollbackTo(int32) {}
 // still has its locks. That of any other stops.
 func (l *heartbeater) restarted(newID bool) {
 	if newID {
-		l.beat = kv.TxnID{}
+		l.ended()
+	}
+}
+
+// ended stops the heart. What waits in the line holds nothing of the transaction.
+func (l *heartbeater) ended() {
+	l.beat = kv.TxnID{}
+	if l.due != nil {
+		l.due.l, l.due = nil, nil
 	}
 }
 
@@ -88,22 +97,24 @@ func (l *heartbeater) over(id kv.TxnID) bool {
 type hearts struct {
 	p      env.Process
 	period time.Duration
-	line   []heart   // by when they are due
+	line   []*heart  // by when they are due
 	timer  env.Timer // 0: nobody waits
 }
 
 type heart struct {
-	l   *heartbeater
+	l   *heartbeater // nil: it has ended
 	id  kv.TxnID
 	due time.Duration // by Mono
 }
 
 // add has the transaction's heart beat once, a period from now.
-func (h *hearts) add(l *heartbeater, id kv.TxnID) {
-	h.line = append(h.line, heart{l, id, h.p.Mono() + h.period})
+func (h *hearts) add(l *heartbeater, id kv.TxnID) *heart {
+	b := &heart{l, id, h.p.Mono() + h.period}
+	h.line = append(h.line, b)
 	if h.timer == 0 {
 		h.timer = h.p.After(h.period, "txn heartbeats", h.turn)
 	}
+	return b
 }
 
 // turn lets those beat whose time has come, forgets those before them in the line that
@@ -113,16 +124,18 @@ func (h *hearts) turn() {
 	n := 0
 	for ; n < len(h.line); n++ {
 		b := h.line[n]
-		if b.l.over(b.id) {
+		l := b.l
+		if l == nil || l.over(b.id) {
 			continue
 		}
 		if left := b.due - h.p.Mono(); left > 0 {
 			h.timer = h.p.After(left, "txn heartbeats", h.turn)
 			break
 		}
+		l.due = nil
 		h.p.Go("txn heartbeat", func(t env.Task) {
-			if b.l.beatOnce(t, b.id) {
-				h.add(b.l, b.id)
+			if l.beatOnce(t, b.id) {
+				l.due = h.add(l, b.id)
 			}
 		})
 	}

@@ -82,8 +82,10 @@ func (r *Router) Send(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
 	}
 	o := r.newOp(t, ba, r.set.deadline(r.p, t, ba.Deadline))
 	if ba.Txn != nil {
-		if stagesWithProofs(ba) {
-			// The proofs wait for replication, and the record need not wait for them.
+		// Proofs wait for replication. A record in another range need not wait for them:
+		// it is staged meanwhile. In one range the commit follows the proofs, explicitly:
+		// that is one command where staging, committing and resolving are two or three.
+		if e := o.cached(); stagesWithProofs(ba) && (e == nil || !e.desc.ContainsSpan(o.span)) {
 			r.p.Probe(ProbeDivided)
 			return r.sendDivided(t, ba, o.deadline, true)
 		}
