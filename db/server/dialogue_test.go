@@ -181,8 +181,8 @@ func (d *dialogue) answered(from, to kv.NodeID, ba *kv.BatchRequest, br *kv.Batc
 	s := "no answer"
 	switch {
 	case err != nil:
-	case br.Err != nil && br.Err.Kind == kv.Timeout && ba.Requests[0].Method() == kv.PushTxn:
-		s = "not waited for any more"
+	case ba.Requests[0].Method() == kv.PushTxn && pointless(br):
+		s = "ended, nobody was moved"
 	default:
 		s = formatAnswer(br)
 		if txn := ba.Txn; txn != nil && br.Txn != nil && br.Txn.WriteTS != txn.WriteTS && br.Err == nil {
@@ -215,6 +215,16 @@ func tellsNothing(ba *kv.BatchRequest, br *kv.BatchResponse) bool {
 		return true
 	}
 	return false
+}
+
+// pointless reports that a push has ended because its pushee had, or because its pusher saw
+// that sooner. Which of the two is the case is chance.
+func pointless(br *kv.BatchResponse) bool {
+	if br.Err != nil {
+		return br.Err.Kind == kv.Timeout
+	}
+	push, ok := br.Responses[0].(*kv.PushTxnResponse)
+	return ok && push.Pushee.Status == kv.Committed
 }
 
 // forget takes back what was said last of several that are the same.
@@ -462,19 +472,37 @@ func (d *dialogue) locks() {
 			d.say("  r%d: nobody has the lease", id)
 			continue
 		}
-		for _, s := range []string{r.Requests().Locks().String(), r.Requests().Waits().String()} {
-			if s == "no locks\n" || s == "nobody waits\n" {
-				continue
-			}
-			none = false
-			for _, line := range strings.Split(strings.TrimSpace(s), "\n") {
-				d.say("  r%d  %s", id, line)
-			}
+		text := strings.TrimPrefix(d.readable(r.Requests().Locks().String()), "no locks\n")
+		// Whom pushes wait for is listed by ID, and IDs are random.
+		for _, w := range sortedBlocks(d.readable(r.Requests().Waits().String())) {
+			text += strings.TrimPrefix(w, "nobody waits\n")
+		}
+		if text == "" {
+			continue
+		}
+		none = false
+		for _, line := range strings.Split(strings.TrimSpace(text), "\n") {
+			d.say("  r%d  %s", id, line)
 		}
 	}
 	if none {
 		d.say("  no locks, nobody waits")
 	}
+}
+
+// sortedBlocks are the lines without indentation, each with the indented ones that follow,
+// in order.
+func sortedBlocks(s string) []string {
+	var blocks []string
+	for _, line := range strings.SplitAfter(s, "\n") {
+		if n := len(blocks); n > 0 && strings.HasPrefix(line, " ") {
+			blocks[n-1] += line
+		} else if line != "" {
+			blocks = append(blocks, line)
+		}
+	}
+	slices.Sort(blocks)
+	return blocks
 }
 
 var (

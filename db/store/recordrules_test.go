@@ -7,6 +7,8 @@ import (
 	"simulacrum/db/hlc"
 	"simulacrum/db/keys"
 	"simulacrum/db/kv"
+	"simulacrum/db/replica"
+	"simulacrum/sim/env"
 )
 
 func (r *rules) heartbeat() *kv.HeartbeatTxnRequest {
@@ -377,4 +379,76 @@ func TestCollectionOfRecords(t *testing.T) {
 	own := *txn
 	own.Status = kv.Pending
 	r.refused(kv.TransactionAborted, &own, r.heartbeat())
+}
+
+// A transaction whose record says that it is aborted does not commit, nor stage.
+func TestAbortOfRecord(t *testing.T) {
+	r := newRules(t, 1, nil)
+	txn := r.begin(r.now())
+	r.ok(txn, write(1, "k", "v"))
+	r.ok(txn, r.heartbeat())
+	r.want("pushed", r.pushee(pushAway(txn)).Status, kv.Aborted)
+	staging := end(2, "k")
+	staging.InFlight = []kv.SequencedWrite{{Key: key("k"), Sequence: 1}}
+	for _, q := range []*kv.EndTxnRequest{end(2, "k"), staging} {
+		own := *txn
+		r.refused(kv.TransactionAborted, &own, q)
+	}
+	own := *txn
+	back := end(2, "k")
+	back.Commit = false
+	r.ok(&own, back)
+	r.want("left", r.read(nil, "k"), "")
+}
+
+// What is in the log behind a rise of the threshold, and writes beneath it, is rejected,
+// though the threshold was not known when it was evaluated.
+func TestWriteBehindTheThreshold(t *testing.T) {
+	r := newRules(t, 3, nil)
+	old := r.begin(r.now())
+	r.run(100 * time.Millisecond)
+	threshold := r.now()
+	r.hold = func(from, _ kv.NodeID, _ *replica.Message) bool { return from == r.at.id }
+	collected := r.at.send(0, &kv.GCRequest{Key: key("k"), EndKey: key("l"), Threshold: threshold})
+	r.run(10 * time.Millisecond)
+	var wrote env.Promise[*kv.BatchResponse]
+	r.at.proc.Go("client", func(t env.Task) {
+		wrote.Resolve(r.at.store.Send(t, &kv.BatchRequest{Header: kv.Header{RangeID: 1, Txn: old}, Requests: []kv.Request{write(1, "m", "v")}}), nil)
+	})
+	r.run(10 * time.Millisecond)
+	r.hold = nil
+	r.until(10*time.Second, func() bool { return collected.Ready() && wrote.Ready() })
+	if br, _ := wrote.Value(); br.Err == nil || br.Err.Kind != kv.ReadBelowGC {
+		t.Fatalf("written: %v", br.Err)
+	}
+}
+
+// What a command means for the memory of its replica follows when it has applied, and
+// never if it was rejected. Here it is a commit in one phase, under a lease that is over.
+func TestRejectedCommitHasNoEffects(t *testing.T) {
+	r := newRules(t, 3, nil)
+	old := r.at
+	r.isolate(old, true)
+	txn := r.begin(r.now())
+	var p env.Promise[*kv.BatchResponse]
+	old.proc.Go("client", func(t env.Task) {
+		p.Resolve(old.store.Send(t, &kv.BatchRequest{Header: kv.Header{RangeID: 1, Txn: txn}, Requests: []kv.Request{write(1, "k", "v"), end(2, "k")}}), nil)
+	})
+	r.run(8 * time.Second)
+	if br := r.onOthers(old, put("m", "v")); br.Err != nil {
+		t.Fatal(br.Err)
+	}
+	r.isolate(old, false)
+	r.until(10*time.Second, p.Ready)
+	if br, _ := p.Value(); br.Err == nil || br.Err.Kind != kv.NotLeaseholder {
+		t.Fatalf("committed: %v", br.Err)
+	}
+	r.want("left", string(r.do(get("k")).Responses[0].(*kv.GetResponse).Value), "")
+}
+
+// isolate cuts a node off, or no more.
+func (c *cluster) isolate(n *node, on bool) {
+	for _, o := range c.nodes {
+		c.cut[[2]kv.NodeID{n.id, o.id}], c.cut[[2]kv.NodeID{o.id, n.id}] = on, on
+	}
 }
