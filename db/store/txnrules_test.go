@@ -10,6 +10,7 @@ import (
 	"simulacrum/db/hlc"
 	"simulacrum/db/keys"
 	"simulacrum/db/kv"
+	"simulacrum/db/replica"
 	"simulacrum/sim"
 	"simulacrum/sim/env"
 )
@@ -390,4 +391,44 @@ func before(ts hlc.Timestamp) hlc.Timestamp {
 		return hlc.Timestamp{Wall: ts.Wall, Logical: ts.Logical - 1}
 	}
 	return hlc.Timestamp{Wall: ts.Wall - 1, Logical: math.MaxInt32}
+}
+
+// A write of a transaction is acknowledged before it is replicated if that is asked for;
+// a batch that ends the transaction never is, for nobody would ask for the proof.
+func TestAckedEarly(t *testing.T) {
+	r := newRules(t, 3, nil)
+	txn := r.begin(r.now())
+	r.hold = func(from, _ kv.NodeID, _ *replica.Message) bool { return from == r.at.id }
+	async := func(reqs ...kv.Request) *env.Promise[*kv.BatchResponse] {
+		p := new(env.Promise[*kv.BatchResponse])
+		own := *txn
+		ba := &kv.BatchRequest{Header: kv.Header{RangeID: 1, Txn: &own, AsyncConsensus: true}, Requests: reqs}
+		r.at.proc.Go("client", func(t env.Task) { p.Resolve(r.at.store.Send(t, ba), nil) })
+		return p
+	}
+	wrote := async(write(1, "k", "v"))
+	staging := end(3, "k", "m")
+	staging.InFlight = []kv.SequencedWrite{{Key: key("k"), Sequence: 1}}
+	staged := async(write(2, "m", "v"), staging)
+	r.run(100 * time.Millisecond)
+	r.want("write acknowledged", wrote.Ready(), true)
+	r.want("staging acknowledged", staged.Ready(), false)
+	r.hold = nil
+	r.until(10*time.Second, staged.Ready)
+	if br, _ := staged.Value(); br.Err != nil {
+		t.Fatal(br.Err)
+	}
+}
+
+// A stated timestamp far in the future is refused: clocks would have to follow it.
+func TestReadOfTheFuture(t *testing.T) {
+	r := newRules(t, 1, nil)
+	br := r.send(kv.Header{Timestamp: r.later(2 * time.Second)}, nil, get("k"))
+	if br.Err == nil || br.Err.Kind != kv.TimestampTooFarAhead {
+		t.Fatal(br.Err)
+	}
+	ahead := r.later(200 * time.Millisecond)
+	if br := r.send(kv.Header{Timestamp: ahead}, nil, get("k")); br.Err != nil || r.now().Less(ahead) {
+		t.Fatalf("%v: the clock is at %s, read at %s", br.Err, r.now(), ahead)
+	}
 }
