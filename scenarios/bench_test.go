@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"simulacrum/checker"
 	"simulacrum/checker/history"
 	"simulacrum/db/server"
 	"simulacrum/internal/cputime"
@@ -76,6 +77,54 @@ func closedLoop(s *Scenario) {
 	s.Workload.Think = 0
 	s.Duration = Duration(10 * time.Second)
 	s.Checks.Liveness = Duration(10 * time.Second)
+}
+
+// BenchmarkCheckedTransactions are transactions of one to five reads and writes, three on
+// average, in conversation: thirty clients without think time in one region of three
+// nodes, for ten simulated seconds, with all checks. txns/cpu-s are those that committed, a
+// second of processor time.
+func BenchmarkCheckedTransactions(b *testing.B) {
+	b.ReportAllocs()
+	txns, ops := 0, 0
+	var checks time.Duration
+	start := cputime.Used()
+	for range b.N {
+		n, of, took := checkedTransactions(b, prepared(b, "registers", 1, transactionLoop))
+		txns, ops, checks = txns+n, ops+of, checks+took
+	}
+	b.ReportMetric(float64(txns)/(cputime.Used()-start).Seconds(), "txns/cpu-s")
+	b.ReportMetric(float64(txns)/float64(b.N), "txns/op")
+	b.ReportMetric(float64(ops)/float64(txns), "ops/txn")
+	b.ReportMetric(float64(checks.Milliseconds())/float64(b.N), "check-ms/op")
+}
+
+func transactionLoop(s *Scenario) {
+	closedLoop(s)
+	s.Workload.Keys, s.Workload.Hot, s.Workload.HotPercent = 600, -1, 0
+	s.Workload.Txn = Txn{Ops: 5, Read: 50, Write: 50, PerKey: 48}
+}
+
+// checkedTransactions works a run off and judges it: how many transactions have
+// committed, of how many operations, and how long judging took.
+func checkedTransactions(tb testing.TB, x *run) (txns, ops int, checks time.Duration) {
+	x.work()
+	x.finish()
+	x.runner.Close()
+	start := cputime.Used()
+	r := x.result()
+	x.sim.Close()
+	for _, v := range r.Verdicts {
+		if v.Valid != checker.OK {
+			tb.Fatalf("%s: %s", v.Check, v.Summary)
+		}
+	}
+	for i := range r.History.Ops {
+		if o := &r.History.Ops[i]; o.Outcome == history.OK {
+			txns++
+			ops += len(o.Actions)
+		}
+	}
+	return txns, ops, cputime.Used() - start
 }
 
 // BenchmarkSideBySide is two whole runs, one after the other and then at the same
