@@ -6,7 +6,7 @@ import (
 )
 
 // Tier is one level of where something is, such as region=us-east.
-type Tier struct{ Key, Value string }
+type Tier struct{ Name, Value string }
 
 // Locality is where a node stands, from the widest failure domain to the narrowest:
 // region, zone, rack. The node and its disks are further tiers, which the identities
@@ -46,15 +46,15 @@ func ParseLocality(text string) (Locality, error) {
 func (l Locality) String() string {
 	parts := make([]string, len(l))
 	for i, t := range l {
-		parts[i] = t.Key + "=" + t.Value
+		parts[i] = t.Name + "=" + t.Value
 	}
 	return strings.Join(parts, ",")
 }
 
 // Value is the value of a tier.
-func (l Locality) Value(key string) (string, bool) {
+func (l Locality) Value(name string) (string, bool) {
 	for _, t := range l {
-		if t.Key == key {
+		if t.Name == name {
 			return t.Value, true
 		}
 	}
@@ -64,7 +64,7 @@ func (l Locality) Value(key string) (string, bool) {
 // has reports that l has all the tiers of part, wherever they stand.
 func (l Locality) has(part Locality) bool {
 	for _, t := range part {
-		if v, ok := l.Value(t.Key); !ok || v != t.Value {
+		if v, ok := l.Value(t.Name); !ok || v != t.Value {
 			return false
 		}
 	}

@@ -180,7 +180,7 @@ func (c *Cluster) Domains(tier string) []Failure {
 	for i := range c.stores {
 		s := &c.stores[i]
 		var f Failure
-		switch at := slices.IndexFunc(s.Locality, func(t Tier) bool { return t.Key == tier }); {
+		switch at := slices.IndexFunc(s.Locality, func(t Tier) bool { return t.Name == tier }); {
 		case at >= 0:
 			f.Locality = s.Locality[:at+1]
 		case tier == "node":
