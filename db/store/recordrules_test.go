@@ -332,6 +332,9 @@ func TestAbortSpan(t *testing.T) {
 	again := r.begin(r.now())
 	r.ok(again, write(1, "k", "v"))
 	back.Poison = true
+	nothing := r.begin(r.now())
+	r.ok(nothing, back)
+	r.want("notes when its own rollback removed nothing", notes(), 0)
 	r.ok(again, back)
 	r.want("notes when its own rollback removed something", notes(), 1)
 
@@ -413,7 +416,8 @@ func TestWriteBehindTheThreshold(t *testing.T) {
 	r.run(10 * time.Millisecond)
 	var wrote env.Promise[*kv.BatchResponse]
 	r.at.proc.Go("client", func(t env.Task) {
-		wrote.Resolve(r.at.store.Send(t, &kv.BatchRequest{Header: kv.Header{RangeID: 1, Txn: old}, Requests: []kv.Request{write(1, "m", "v")}}), nil)
+		locks := &kv.GetRequest{Key: key("first"), Locking: kv.Locking{Lock: kv.LockExclusive}}
+		wrote.Resolve(r.at.store.Send(t, &kv.BatchRequest{Header: kv.Header{RangeID: 1, Txn: old}, Requests: []kv.Request{locks, write(1, "m", "v")}}), nil)
 	})
 	r.run(10 * time.Millisecond)
 	r.hold = nil
@@ -421,11 +425,12 @@ func TestWriteBehindTheThreshold(t *testing.T) {
 	if br, _ := wrote.Value(); br.Err == nil || br.Err.Kind != kv.ReadBelowGC {
 		t.Fatalf("written: %v", br.Err)
 	}
+	// Nor has it the locks that it would have taken.
+	r.want("locks", r.at.store.Replica(1).Requests().Locks(), "no locks\n")
 }
 
-// What a command means for the memory of its replica follows when it has applied, and
-// never if it was rejected. Here it is a commit in one phase, under a lease that is over.
-func TestRejectedCommitHasNoEffects(t *testing.T) {
+// A commit in one phase that comes to the log under a lease that is over is rejected.
+func TestRejectedCommit(t *testing.T) {
 	r := newRules(t, 3, nil)
 	old := r.at
 	r.isolate(old, true)
@@ -450,5 +455,52 @@ func TestRejectedCommitHasNoEffects(t *testing.T) {
 func (c *cluster) isolate(n *node, on bool) {
 	for _, o := range c.nodes {
 		c.cut[[2]kv.NodeID{n.id, o.id}], c.cut[[2]kv.NodeID{o.id, n.id}] = on, on
+	}
+}
+
+// A transaction that has begun anew may meet its own intents of before: it does not commit
+// in one phase, for which they would be another's.
+func TestOnePhaseOfALaterEpoch(t *testing.T) {
+	r := newRules(t, 1, nil)
+	txn := r.begin(r.now())
+	r.ok(txn, write(1, "k", "before"))
+	txn.Epoch = 1
+	br := r.ok(txn, write(1, "k", "v"), end(2, "k"))
+	r.want("in one phase", br.Responses[1].(*kv.EndTxnResponse).OnePhase, false)
+	r.want("left", r.read(nil, "k"), "v")
+}
+
+// One phase ends what was before: the record of a transaction that had become old, and
+// the locks of its reads.
+func TestOnePhaseLeavesNothing(t *testing.T) {
+	r := newRules(t, 1, nil)
+	txn := r.begin(r.now())
+	r.ok(txn, &kv.GetRequest{Key: key("first"), Locking: kv.Locking{Lock: kv.LockExclusive, Durability: kv.Replicated}})
+	r.ok(txn, r.heartbeat())
+	br := r.ok(txn, write(1, "k", "v"), end(2, "k", "first"))
+	r.want("in one phase", br.Responses[1].(*kv.EndTxnResponse).OnePhase, true)
+	_, exists := r.record(txn)
+	r.want("has a record", exists, false)
+	before := r.now()
+	r.ok(nil, put("first", "1"))
+	if waited := r.now().Wall - before.Wall; waited > int64(20*time.Millisecond) {
+		t.Fatalf("waited for %s", time.Duration(waited))
+	}
+}
+
+// Whoever has waited at the latches while the lease was handed over finds it gone.
+func TestLeaseGoneWhileWaiting(t *testing.T) {
+	r := newRules(t, 3, nil)
+	r.run(100 * time.Millisecond)
+	old, next := r.at, r.nodes[int(r.at.id)%3]
+	r.hold = func(from, _ kv.NodeID, _ *replica.Message) bool { return from == old.id }
+	moved := old.send(0, &kv.TransferLeaseRequest{Key: key("a"), Target: kv.StoreID(next.id)})
+	r.run(10 * time.Millisecond)
+	waited := old.send(0, put("k", "v"))
+	r.run(10 * time.Millisecond)
+	r.hold = nil
+	r.until(10*time.Second, func() bool { return moved.Ready() && waited.Ready() })
+	if br, _ := waited.Value(); br.Err == nil || br.Err.Kind != kv.NotLeaseholder {
+		t.Fatalf("served: %v", br.Err)
 	}
 }
