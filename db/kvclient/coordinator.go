@@ -46,23 +46,24 @@ type coordinator struct {
 	sent  bool     // the attempt has sent a batch
 	clean kv.TxnID // what was cleaned up already
 
-	chain []interceptor // the first is asked first
-	heart *heartbeater
-	seq   *sequencer
-	pipe  *pipeliner
-	reads *refresher
+	// The links of the chain, from the first that is asked to the last.
+	heart  heartbeater
+	seq    sequencer
+	pipe   pipeliner
+	reads  refresher
+	commit committer
+	last   counter
 }
 
 func (s *Txns) newCoordinator(o kv.TxnOptions) *coordinator {
 	c := &coordinator{s: s, txn: s.begin(o.Name, o.Priority, o.CommitWait)}
 	c.busy.Free = 1
-	last := &counter{m: &s.metrics, next: s.below}
-	commit := &committer{c: c, next: last}
-	c.reads = &refresher{c: c, next: commit}
-	c.pipe = &pipeliner{c: c, next: c.reads}
-	c.seq = &sequencer{next: c.pipe}
-	c.heart = &heartbeater{c: c, next: c.seq}
-	c.chain = []interceptor{c.heart, c.seq, c.pipe, c.reads, commit, last}
+	c.last = counter{m: &s.metrics, next: s.below}
+	c.commit = committer{c: c, next: &c.last}
+	c.reads = refresher{c: c, next: &c.commit}
+	c.pipe = pipeliner{c: c, next: &c.reads}
+	c.seq = sequencer{next: &c.pipe}
+	c.heart = heartbeater{c: c, next: &c.seq}
 	return c
 }
 
@@ -71,6 +72,10 @@ func (c *coordinator) Txn() *kv.Txn { return c.txn }
 
 // SetPriority implements kv.TxnSender.
 func (c *coordinator) SetPriority(priority int32) { c.txn.Priority = max(priority, kv.MinPriority) }
+
+func (c *coordinator) chain() [6]interceptor {
+	return [...]interceptor{&c.heart, &c.seq, &c.pipe, &c.reads, &c.commit, &c.last}
+}
 
 // lock waits until no other batch is under way.
 func (c *coordinator) lock(t env.Task) *kv.Error {
@@ -115,7 +120,7 @@ func (c *coordinator) Send(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
 	}
 	c.sent = true
 	before := c.seq.last
-	br := c.chain[0].Send(t, &sent.batch)
+	br := c.heart.Send(t, &sent.batch)
 	if br.Txn != nil {
 		c.txn.Update(br.Txn)
 		c.txn.InFlight, c.txn.LockSpans = nil, nil // the coordinator has its own
@@ -194,7 +199,7 @@ func (c *coordinator) ignore(seq int32) {
 		return
 	}
 	c.txn.IgnoredSeqs = kv.AddIgnored(c.txn.IgnoredSeqs, kv.SeqRange{Start: seq + 1, End: c.seq.last})
-	for _, l := range c.chain {
+	for _, l := range c.chain() {
 		l.rollbackTo(seq)
 	}
 }
@@ -223,7 +228,7 @@ func (c *coordinator) prepare(err *kv.Error) {
 }
 
 func (c *coordinator) restarted(newID bool) {
-	for _, l := range c.chain {
+	for _, l := range c.chain() {
 		l.restarted(newID)
 	}
 }

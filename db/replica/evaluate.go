@@ -95,8 +95,8 @@ func (ev *evaluation) prepare() *kv.Error {
 	ev.onePhase = !ev.twoPhases && ev.mayBeOnePhase()
 	ev.uncertainty = ev.interval()
 	ev.reader = r.engine
-	if len(ba.Requests) > 1 {
-		ev.reader = r.engine.NewOverlay(&ev.batch) // requests see the writes of those before
+	if ev.readsOwnWrites() {
+		ev.reader = r.engine.NewOverlay(&ev.batch)
 	}
 	ev.writer = mvcc.Writer{Reader: ev.reader, Batch: &ev.batch, Local: ev.now}
 	if !ev.onePhase {
@@ -106,6 +106,22 @@ func (ev *evaluation) prepare() *kv.Error {
 		return err
 	}
 	return ev.checkAbortSpan()
+}
+
+// readsOwnWrites reports that a request may have to see what one before it writes. The
+// end of a transaction in one phase looks at its record alone, and at locks on keys that
+// the batch does not write.
+func (ev *evaluation) readsOwnWrites() bool {
+	all := ev.call.ba.Requests
+	if ev.onePhase {
+		all = all[:len(all)-1]
+	}
+	for i := 1; i < len(all); i++ {
+		if q := all[i-1]; q.Method().Writes() || kv.LockOf(q).Lock != kv.LockNone { // reads that lock may write locks
+			return true
+		}
+	}
+	return false
 }
 
 // forwardPastReads moves writes above what others have read.

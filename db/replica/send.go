@@ -74,10 +74,14 @@ type call struct {
 	effects effects             // what follows when the command applies
 	rounds  int                 // conflicts so far, for the guard against going round for ever
 	began   hlc.Timestamp
+	// What most calls need, allocated with them.
+	latches [3]concurrency.Latch
+	locks   [2]concurrency.LockSpan
 }
 
 func (r *Replica) newCall(ba *kv.BatchRequest) *call {
 	c := &call{r: r, ba: ba, txn: ba.Txn, began: r.cfg.Clock.Now()}
+	c.req.Latches, c.req.Locks = c.latches[:0], c.locks[:0]
 	if ba.Txn != nil {
 		if _, ok := ba.Txn.ObservedAt(r.cfg.NodeID); !ok {
 			txn := *ba.Txn
