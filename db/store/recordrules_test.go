@@ -7,6 +7,7 @@ import (
 	"simulacrum/db/hlc"
 	"simulacrum/db/keys"
 	"simulacrum/db/kv"
+	"simulacrum/db/mvcc"
 	"simulacrum/db/replica"
 	"simulacrum/sim/env"
 )
@@ -429,7 +430,8 @@ func TestWriteBehindTheThreshold(t *testing.T) {
 	r.want("locks", r.at.store.Replica(1).Requests().Locks(), "no locks\n")
 }
 
-// A commit in one phase that comes to the log under a lease that is over is rejected.
+// A commit in one phase that comes to the log under a lease that is over is rejected, and
+// who has waited for its latches finds the lease gone.
 func TestRejectedCommit(t *testing.T) {
 	r := newRules(t, 3, nil)
 	old := r.at
@@ -439,6 +441,8 @@ func TestRejectedCommit(t *testing.T) {
 	old.proc.Go("client", func(t env.Task) {
 		p.Resolve(old.store.Send(t, &kv.BatchRequest{Header: kv.Header{RangeID: 1, Txn: txn}, Requests: []kv.Request{write(1, "k", "v"), end(2, "k")}}), nil)
 	})
+	r.run(10 * time.Millisecond)
+	waiter := old.send(0, put("k", "w"))
 	r.run(8 * time.Second)
 	if br := r.onOthers(old, put("m", "v")); br.Err != nil {
 		t.Fatal(br.Err)
@@ -447,6 +451,10 @@ func TestRejectedCommit(t *testing.T) {
 	r.until(10*time.Second, p.Ready)
 	if br, _ := p.Value(); br.Err == nil || br.Err.Kind != kv.NotLeaseholder {
 		t.Fatalf("committed: %v", br.Err)
+	}
+	r.until(10*time.Second, waiter.Ready)
+	if br, _ := waiter.Value(); br.Err == nil || br.Err.Kind != kv.NotLeaseholder {
+		t.Fatalf("served: %v", br.Err)
 	}
 	r.want("left", string(r.do(get("k")).Responses[0].(*kv.GetResponse).Value), "")
 }
@@ -481,26 +489,7 @@ func TestOnePhaseLeavesNothing(t *testing.T) {
 	r.want("in one phase", br.Responses[1].(*kv.EndTxnResponse).OnePhase, true)
 	_, exists := r.record(txn)
 	r.want("has a record", exists, false)
-	before := r.now()
-	r.ok(nil, put("first", "1"))
-	if waited := r.now().Wall - before.Wall; waited > int64(20*time.Millisecond) {
-		t.Fatalf("waited for %s", time.Duration(waited))
-	}
-}
-
-// Whoever has waited at the latches while the lease was handed over finds it gone.
-func TestLeaseGoneWhileWaiting(t *testing.T) {
-	r := newRules(t, 3, nil)
-	r.run(100 * time.Millisecond)
-	old, next := r.at, r.nodes[int(r.at.id)%3]
-	r.hold = func(from, _ kv.NodeID, _ *replica.Message) bool { return from == old.id }
-	moved := old.send(0, &kv.TransferLeaseRequest{Key: key("a"), Target: kv.StoreID(next.id)})
-	r.run(10 * time.Millisecond)
-	waited := old.send(0, put("k", "v"))
-	r.run(10 * time.Millisecond)
-	r.hold = nil
-	r.until(10*time.Second, func() bool { return moved.Ready() && waited.Ready() })
-	if br, _ := waited.Value(); br.Err == nil || br.Err.Kind != kv.NotLeaseholder {
-		t.Fatalf("served: %v", br.Err)
-	}
+	held, _, err := mvcc.HeldBy(r.at.engine, span("a", "z"), txn.ID, 10)
+	r.want("still held", held, []keys.Key{})
+	r.want("error", err, nil)
 }
