@@ -119,14 +119,11 @@ func (g *Gossip) between(from, to time.Duration) time.Duration {
 }
 
 // Publish tells everyone something that this node alone publishes. It replaces what the
-// node published under the key before, as any incarnation. ttl is how long it is shown
+// node published under the key before, as any incarnation: whoever was told of that has
+// taken in a clock reading above it, and so the version is higher. ttl is how long it is shown
 // if it is not published again, 0: for ever. value must not change afterwards.
 func (g *Gossip) Publish(key string, value []byte, ttl time.Duration) error {
 	x := Info{Key: key, Value: value, TTL: ttl, Origin: g.self.NodeID, Version: g.clock.Now()}
-	if old, ok := g.infos.get(key); ok {
-		// An earlier incarnation may have had a clock that was ahead of this one's.
-		x.Version = x.Version.Forward(old.Version.Next())
-	}
 	if err := x.validate(); err != nil {
 		return err
 	}

@@ -84,7 +84,7 @@ func TestPartsFindEachOther(t *testing.T) {
 // A node that lost sight of the sentinel looks for others at once, and not only when it
 // is time to exchange a peer.
 func TestSentinelLost(t *testing.T) {
-	took := map[bool]time.Duration{}
+	took, rotated := map[bool]time.Duration{}, map[bool]int64{}
 	for seed := range uint64(6) {
 		sentinel := seed%2 == 0
 		w := newWorld(t, seed, 16, map[string]int64{"gossip.rotate": int64(time.Minute)}).start()
@@ -103,7 +103,9 @@ func TestSentinelLost(t *testing.T) {
 		}
 		cut := w.net.Cut(w.names(0, 8), w.names(8, 16), network.Drop)
 		back := w.net.Cut(w.names(8, 16), w.names(0, 8), network.Drop)
+		before := w.s.ProbeCount(ProbeRotated)
 		w.run(150 * time.Second) // until even the descriptors have expired
+		rotated[sentinel] += w.s.ProbeCount(ProbeRotated) - before
 		if w.members[0].g.Connected() {
 			t.Fatal("connected across a cut")
 		}
@@ -116,7 +118,10 @@ func TestSentinelLost(t *testing.T) {
 		}
 		w.s.Close()
 	}
-	t.Logf("on average %v", took)
+	t.Logf("on average %v; peers exchanged: %v", took, rotated)
+	if rotated[true] < 4*rotated[false] {
+		t.Errorf("peers exchanged: %v", rotated)
+	}
 	if took[true] > 5*time.Second || took[false] <= took[true] {
 		t.Fatalf("with the sentinel %s, without %s", took[true], took[false])
 	}
@@ -353,8 +358,9 @@ func TestExpiry(t *testing.T) {
 		t.Fatalf("shown after its time: %s", &x)
 	}
 	w.start(3)
-	w.run(5 * time.Second)
 	d := w.members[3]
+	d.g.OnChange("x", func(x Info) { t.Errorf("%s is shown as news", &x) })
+	w.run(5 * time.Second)
 	if err := d.g.PublishVersion("x", []byte("old"), old, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -391,16 +397,85 @@ func TestFarNodesAreChosen(t *testing.T) {
 	}
 	g.peers = g.peers[:0]
 	for i, fresh := range []int{5, 1, 3} {
-		g.begin(candidate{address: fmt.Sprintf("n%d", 4+i*2-i/2)}).fresh = fresh
+		g.begin(candidate{address: []string{"n4", "n5", "n7"}[i]}).fresh = fresh
 	}
 	g.rotatePeer(g.e.Mono())
 	var names []string
 	for _, p := range g.peers {
 		names = append(names, p.address)
 	}
-	if !slices.Equal(names, []string{"n4", "n7", "n6"}) && w.s.ProbeCount(ProbeFar) == 0 {
+	if !slices.Equal(names, []string{"n4", "n7", "n6"}) || w.s.ProbeCount(ProbeFar) == 0 {
 		t.Fatalf("%v", names)
 	}
+}
+
+// Descriptors do not expire while their nodes are up, and do when they are not.
+func TestDescriptorsAreRenewed(t *testing.T) {
+	w := newWorld(t, 1, 3, nil).start()
+	w.run(5 * time.Minute)
+	if n := len(w.members[0].g.Nodes()); n != 3 {
+		t.Fatalf("%d of three nodes are known after five minutes:\n%s", n, w.members[0].g)
+	}
+	w.members[2].m.Kill("test")
+	w.run(3 * time.Minute)
+	if _, ok := w.members[0].g.Node(3); ok {
+		t.Error("a node that is down for three minutes is still shown")
+	}
+}
+
+// exchange has one member begin one exchange with another.
+func (m *member) exchange(with *member) {
+	m.w.t.Helper()
+	k := m.g.known[with.name]
+	if k == nil {
+		k = &acquaintance{}
+		m.g.known[with.name] = k
+	}
+	p := &peering{g: m.g, address: with.name, known: k}
+	err := fmt.Errorf("still under way")
+	m.p.Go("exchange", func(t env.Task) { err = p.exchange(t) })
+	m.w.run(3 * time.Second)
+	if err != nil {
+		m.w.t.Fatal(err)
+	}
+}
+
+// Each half of what two nodes remember of each other is void when one of them has a new
+// memory: here one exchange at a time, so that nothing else makes up for it.
+func TestNewMemory(t *testing.T) {
+	knows := func(m *member, key string) {
+		t.Helper()
+		if _, ok := m.g.Get(key); !ok {
+			t.Errorf("%s does not know %s", m.name, key)
+		}
+	}
+	begin := func() (w *world, a, b *member) {
+		w = newWorld(t, 1, 2, nil)
+		w.quiet = true
+		w.start()
+		a, b = w.members[0], w.members[1]
+		a.g.Publish("x", nil, 0)
+		for _, key := range []string{"p", "q"} {
+			b.g.Publish(key, nil, 0)
+		}
+		a.exchange(b)
+		knows(b, "x")
+		b.m.Kill("test")
+		w.run(5 * time.Second)
+		w.start(1)
+		b.g.Publish("y", nil, 0)
+		return w, a, b
+	}
+	_, a, b := begin()
+	a.exchange(b)
+	knows(a, "y") // though a had b's infos up to a higher number
+	a.exchange(b)
+	knows(b, "x") // though a had told b
+
+	_, a, b = begin()
+	a.exchange(b) // which leaves x out
+	b.exchange(a)
+	knows(b, "x") // though a has told b all up to a higher number
 }
 
 // BenchmarkTraffic is a second of an idle cluster's gossip: what it costs to simulate,

@@ -24,6 +24,7 @@ type world struct {
 	members []*member
 	cluster func(i int) ClusterID // nil: all belong to cluster 1
 	near    bool                  // all stand in one zone, not in three regions
+	quiet   bool                  // nobody begins an exchange by itself
 }
 
 // member is a node; its fields are those of its present incarnation.
@@ -79,7 +80,9 @@ func (w *world) start(which ...int) *world {
 			Self: NodeDescriptor{NodeID: kv.NodeID(i + 1), Address: m.name, Incarnation: m.incarnation},
 		})
 		m.rpc.Listen()
-		m.g.Start()
+		if !w.quiet {
+			m.g.Start()
+		}
 	}
 	return w
 }

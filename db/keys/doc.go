@@ -5,7 +5,7 @@
 //	               s <name>                      belongs to one store
 //	0x02 meta1     <end key>                     where meta2 is
 //	0x03 meta2     <end key>                     where everything else is
-//	0x04 system    ...
+//	0x04 system    l <node>                      liveness of a node
 //	0x05 table     <table> <index> ...           rows
 //	  ...          ...                           keys of clients that know no tables
 //

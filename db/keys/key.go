@@ -10,6 +10,10 @@ import (
 // begin at 1.
 type RangeID int64
 
+// NodeID names a node for as long as the cluster exists; it is never used again. IDs
+// begin at 1; 0 is none.
+type NodeID int32
+
 // Key is a place in the ordered map. A Key is immutable once made. The nil key
 // and the empty one are the same key, Min; in a Span's EndKey nil means "a point".
 type Key []byte

@@ -21,6 +21,7 @@ func anyKey() *rapid.Generator[Key] {
 			ReplicaIDKey(id), TombstoneKey(id), StoreKey(string(raw)), RangeDescriptorKey(raw),
 			TxnRecordKey(raw, txn), Meta1Key(raw), Meta2Key(raw), Meta2Key(Max), TablePrefix(n),
 			append(IndexPrefix(n, uint64(len(raw))), raw...), append(Key{systemByte}, raw...), Max,
+			NodeLivenessKey(NodeID(n>>33)), append(NodeLivenessKey(3), raw...),
 		}).Draw(t, "key")
 		if rapid.IntRange(0, 3).Draw(t, "cut") == 0 {
 			k = k[:rapid.IntRange(0, len(k)).Draw(t, "at")]
@@ -62,6 +63,8 @@ func TestPrintedForms(t *testing.T) {
 		`/Table/53/1/"row"`:                append(IndexPrefix(53, 1), "row"...),
 		`/System/"boot"`:                   append(System.Clone(), "boot"...),
 		`"x"`:                              Key("x"),
+		`/System/NodeLiveness/7`:           NodeLivenessKey(7),
+		`/System/NodeLiveness`:             NodeLivenessSpan().Key,
 		`/Local/Range/"a"/Txn/ab000000000000000000000000000001`:         TxnRecordKey(Key("a"), txn),
 		`/Local/RangeID/3/r/AbortSpan/ab000000000000000000000000000001`: AbortSpanKey(3, txn),
 	} {
@@ -69,7 +72,7 @@ func TestPrintedForms(t *testing.T) {
 			t.Errorf("%x prints as %s, want %s", k, k, want)
 		}
 	}
-	for _, bad := range []string{"", "/", "x", "/Meta3", `"x`, "/Local/RangeID/x", "/Local/RangeID/1/r/RaftLog", "/Max/1", `/Meta2/"a"b`, "/Table/1/2/3"} {
+	for _, bad := range []string{"", "/", "x", "/Meta3", `"x`, "/Local/RangeID/x", "/Local/RangeID/1/r/RaftLog", "/Max/1", `/Meta2/"a"b`, "/Table/1/2/3", "/System/NodeLiveness/x", "/System/NodeLiveness/9999999999"} {
 		if k, err := Parse(bad); err == nil {
 			t.Errorf("%q parses as %s", bad, k)
 		}
@@ -224,6 +227,25 @@ func TestDecodeTxnKeys(t *testing.T) {
 		}
 		if in, got, ok := DecodeAbortSpanKey(AbortSpanKey(id, txn)); !ok || got != txn || in != id {
 			t.Fatalf("the note of %x in r%d: %x in r%d, %t", txn, id, got, in, ok)
+		}
+	})
+}
+
+// Keys of liveness records tell whose they are, lie in their span in the order of the
+// nodes, and no other key is taken for one.
+func TestNodeLivenessKeys(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n, m := NodeID(rapid.Int32Range(1, 1<<31-1).Draw(t, "n")), NodeID(rapid.Int32Range(1, 1<<31-1).Draw(t, "m"))
+		k := NodeLivenessKey(n)
+		if got, ok := DecodeNodeLivenessKey(k); !ok || got != n || !NodeLivenessSpan().ContainsKey(k) {
+			t.Fatalf("%s is of n%d, %v", k, got, ok)
+		}
+		if (n < m) != k.Less(NodeLivenessKey(m)) {
+			t.Fatalf("n%d and n%d are ordered otherwise than their keys", n, m)
+		}
+		other := anyKey().Draw(t, "other")
+		if got, ok := DecodeNodeLivenessKey(other); ok && !NodeLivenessKey(got).Equal(other) {
+			t.Fatalf("%s is taken for the record of n%d", other, got)
 		}
 	})
 }

@@ -1,6 +1,9 @@
 package keys
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math"
+)
 
 // First bytes of the parts of the key space.
 const (
@@ -62,6 +65,9 @@ var (
 	ClientStart = Key{tableByte + 1} // keys of clients that know no tables
 	Max         = Key{0xff, 0xff}
 )
+
+// Second byte of a system key: what is kept about the cluster in ordinary ranges.
+const systemLiveness = 'l'
 
 // TxnID is the identity of a transaction.
 type TxnID [16]byte
@@ -235,6 +241,23 @@ func MetaKey(k Key) (meta, metaEnd Key, ok bool) {
 		return Meta1Key(k[1:]), Meta1End, true
 	}
 	return Meta2Key(k), Meta2End, true
+}
+
+// NodeLivenessKey holds a node's liveness record.
+func NodeLivenessKey(n NodeID) Key {
+	return AppendUint(Key{systemByte, systemLiveness}, uint64(n))
+}
+
+// NodeLivenessSpan holds all liveness records, in the order of the nodes.
+func NodeLivenessSpan() Span { return prefixSpan(Key{systemByte, systemLiveness}) }
+
+// DecodeNodeLivenessKey is the inverse of NodeLivenessKey; ok tells whether k is one.
+func DecodeNodeLivenessKey(k Key) (n NodeID, ok bool) {
+	if len(k) < 3 || k[0] != systemByte || k[1] != systemLiveness {
+		return 0, false
+	}
+	v, rest, ok := DecodeUint(k[2:])
+	return NodeID(v), ok && len(rest) == 0 && v <= math.MaxInt32
 }
 
 // TablePrefix begins every key of a table.

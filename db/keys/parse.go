@@ -3,6 +3,7 @@ package keys
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"math"
 	"strconv"
 	"strings"
 )
@@ -84,7 +85,7 @@ func (p *parser) key() (Key, bool) {
 	case "Meta2":
 		return p.tail(Key{meta2Byte})
 	case "System":
-		return p.tail(Key{systemByte})
+		return p.system()
 	case "Table":
 		table, ok := p.number()
 		if !ok || p.ended() {
@@ -99,6 +100,17 @@ func (p *parser) key() (Key, bool) {
 		return p.local()
 	}
 	return nil, false
+}
+
+func (p *parser) system() (Key, bool) {
+	if !p.take("/NodeLiveness") {
+		return p.tail(Key{systemByte})
+	}
+	if p.ended() {
+		return NodeLivenessSpan().Key, true
+	}
+	n, ok := p.number()
+	return NodeLivenessKey(NodeID(n)), ok && n <= math.MaxInt32
 }
 
 func (p *parser) local() (Key, bool) {

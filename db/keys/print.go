@@ -46,6 +46,12 @@ func (k Key) path() (string, bool) {
 	case meta2Byte:
 		return "/Meta2" + k[1:].tail(), true
 	case systemByte:
+		switch n, ok := DecodeNodeLivenessKey(k); {
+		case ok:
+			return "/System/NodeLiveness/" + strconv.FormatInt(int64(n), 10), true
+		case k.Equal(NodeLivenessSpan().Key):
+			return "/System/NodeLiveness", true
+		}
 		return "/System" + k[1:].tail(), true
 	case tableByte:
 		table, rest, ok := DecodeUint(k[1:])

@@ -12,7 +12,7 @@ import (
 // Identities. All begin at 1; 0 is none. A ReplicaID is never used twice in a range.
 type (
 	RangeID   = keys.RangeID
-	NodeID    int32
+	NodeID    = keys.NodeID
 	StoreID   int32
 	ReplicaID int32
 )
