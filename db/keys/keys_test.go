@@ -21,7 +21,7 @@ func anyKey() *rapid.Generator[Key] {
 			ReplicaIDKey(id), TombstoneKey(id), StoreKey(string(raw)), RangeDescriptorKey(raw),
 			TxnRecordKey(raw, txn), Meta1Key(raw), Meta2Key(raw), Meta2Key(Max), TablePrefix(n),
 			append(IndexPrefix(n, uint64(len(raw))), raw...), append(Key{systemByte}, raw...), Max,
-			NodeLivenessKey(NodeID(n>>33)), append(NodeLivenessKey(3), raw...),
+			NodeLivenessKey(NodeID(n >> 33)), append(NodeLivenessKey(3), raw...),
 		}).Draw(t, "key")
 		if rapid.IntRange(0, 3).Draw(t, "cut") == 0 {
 			k = k[:rapid.IntRange(0, len(k)).Draw(t, "at")]
