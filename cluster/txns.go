@@ -25,18 +25,20 @@ func (s *Session) Txn(t env.Task, o workloads.TxnOptions, fn func(tx workloads.T
 	}
 	var out workloads.TxnResult
 	var handle *kv.TxnHandle
-	var failed error // of the last attempt, before its commit
+	committing := false // the last attempt has asked for its commit
 	err := db.TxnWith(t, kv.TxnOptions{Name: o.Name, CommitWait: o.CommitWait}, func(h *kv.TxnHandle) error {
 		out.Attempts++
 		handle = h
-		failed = fn(&tx{h})
-		return failed
+		x := &tx{handle: h}
+		err := fn(x)
+		committing = err == nil || x.committing
+		return err
 	})
 	if b.txn != nil {
 		out.Gateway = b.txn.Gateway()
 	}
 	if err != nil {
-		return out, txnError(err, failed == nil)
+		return out, txnError(err, committing)
 	}
 	commit := handle.CommitTimestamp()
 	out.Commit = workloads.Timestamp{Wall: commit.Wall, Logical: commit.Logical}
@@ -72,27 +74,48 @@ func txnError(err error, committing bool) error {
 }
 
 // tx is one attempt of a transaction, as workloads see it.
-type tx struct{ handle *kv.TxnHandle }
+type tx struct {
+	handle     *kv.TxnHandle
+	committing bool
+}
 
 // Do implements workloads.Tx. Its errors are all of the class ErrFailed: nothing is
 // committed. The database's own error is within, for the loop that begins anew.
 func (x *tx) Do(t env.Task, ops ...workloads.Op) ([]workloads.OpResult, error) {
-	requests := make([]kv.Request, len(ops))
-	for i := range ops {
-		requests[i] = request(&ops[i])
-	}
-	br, err := x.handle.Batch(t, kv.Header{MaxKeys: limitOf(ops)}, requests...)
+	br, err := x.handle.Batch(t, kv.Header{MaxKeys: limitOf(ops)}, requests(ops)...)
 	if err != nil {
 		if e := kv.AsError(err); e.Kind == kv.ConditionFailed {
 			return nil, clientError(e)
 		}
 		return nil, errors.Join(workloads.ErrFailed, err)
 	}
-	out := make([]workloads.OpResult, len(ops))
-	for i, r := range br.Responses {
-		out[i] = result(r)
+	return results(br), nil
+}
+
+// Commit implements workloads.Tx. One range is enough for a commit in one phase.
+func (x *tx) Commit(t env.Task, ops ...workloads.Op) ([]workloads.OpResult, error) {
+	x.committing = true
+	br, err := x.handle.CommitWith(t, kv.Header{MaxKeys: limitOf(ops)}, requests(ops)...)
+	if err != nil {
+		return nil, txnError(err, true)
 	}
-	return out, nil
+	return results(br), nil
+}
+
+func requests(ops []workloads.Op) []kv.Request {
+	all := make([]kv.Request, len(ops))
+	for i := range ops {
+		all[i] = request(&ops[i])
+	}
+	return all
+}
+
+func results(br *kv.BatchResponse) []workloads.OpResult {
+	all := make([]workloads.OpResult, len(br.Responses))
+	for i, r := range br.Responses {
+		all[i] = result(r)
+	}
+	return all
 }
 
 // Savepoint implements workloads.Tx.

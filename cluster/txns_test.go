@@ -150,3 +150,34 @@ func TestTransactionSurvivesItsGateway(t *testing.T) {
 		}
 	})
 }
+
+// The last operations of a transaction take its commit with them. If a condition among
+// them fails, nothing of the transaction has happened.
+func TestTransactionCommittedWithItsLastWrite(t *testing.T) {
+	asClient(t, func(task env.Task, _ *cluster.Cluster, s *cluster.Session) {
+		res, err := s.Txn(task, workloads.TxnOptions{}, func(tx workloads.Tx) error {
+			if _, err := tx.Do(task, getOp("a")); err != nil {
+				return err
+			}
+			out, err := tx.Commit(task, putOp("a", "1"), workloads.Op{Kind: workloads.Increment, Key: []byte("b"), Delta: 5})
+			if err == nil && (len(out) != 2 || out[1].Int != 5) {
+				err = fmt.Errorf("answered %v", out)
+			}
+			return err
+		})
+		if err != nil || res.Attempts != 1 || res.Commit == (workloads.Timestamp{}) {
+			t.Fatalf("%+v, %v", res, err)
+		}
+		_, err = s.Txn(task, workloads.TxnOptions{}, func(tx workloads.Tx) error {
+			_, err := tx.Commit(task, putOp("a", "2"), workloads.Op{Kind: workloads.CPut, Key: []byte("b"), Value: []byte("6"), Expect: []byte("4")})
+			return err
+		})
+		if !errors.Is(err, workloads.ErrFailed) || errors.Is(err, workloads.ErrAmbiguous) {
+			t.Errorf("a condition failed, and the commit with %v", err)
+		}
+		out, err := s.Do(task, []workloads.Op{getOp("a")}, workloads.Options{})
+		if err != nil || string(out.Ops[0].Value) != "1" {
+			t.Errorf("a has %q, %v", out.Ops[0].Value, err)
+		}
+	})
+}

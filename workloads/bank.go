@@ -166,7 +166,7 @@ func (w *bank) sweep(slot int) []step {
 }
 
 func (w *bank) wants() []string {
-	return append(wantsOf(w.Txn.Past, kindPast, w.Txn.Past, kindPastSum, w.Txn.ReadOnly, kindWhole, w.Txn.ReadOnly, kindSingly, w.Txn.Shared, kindShared, w.Txn.Exclusive, kindExclusive), kindTransfer, kindClosed)
+	return append(wantsOf(w.Txn.Past, kindPast, w.Txn.Past, kindPastSum, w.Txn.ReadOnly, kindWhole, w.Txn.ReadOnly, kindSingly, w.Txn.Shared, kindShared, w.Txn.Exclusive, kindExclusive), kindTransfer, kindAtOnce, kindClosed)
 }
 
 func (w *bank) check(h *history.History, ctx Context) []checker.Verdict {

@@ -64,6 +64,7 @@ const (
 	kindShared    = "shared lock"
 	kindExclusive = "exclusive lock"
 	kindUndone    = "savepoint rolled back"
+	kindAtOnce    = "commit with the last write"
 )
 
 // owedTries is how many courses a client draws in search of one that does something
@@ -148,8 +149,10 @@ func nest(c *Client, moves []move, next func() move, depth int) []move {
 }
 
 // follow does a transaction along its course. exec does a move, and last what is to
-// be done before the commit.
+// be done before the commit. Half of the clients send their last write together with
+// the commit.
 func (b *base) follow(t env.Task, c *Client, p course, exec func(x *transaction, m move) error, last func(x *transaction) error) outcome {
+	atOnce := c.Rand.IntN(2) == 0
 	return b.transact(t, c, p.o, func(x *transaction) error {
 		for i, m := range p.moves {
 			if i == p.vanish {
@@ -165,6 +168,8 @@ func (b *base) follow(t env.Task, c *Client, p course, exec func(x *transaction,
 					return err
 				}
 			}
+			// What last would do after a write to a register is nothing.
+			x.last = atOnce && i == len(p.moves)-1 && (last == nil || m.kind == moveWrite) && m.kind != moveNested
 			if err := x.move(t, m, exec); err != nil {
 				return err
 			}

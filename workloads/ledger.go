@@ -226,7 +226,7 @@ func (l *ledger) sweep(slot int) []step {
 
 func (l *ledger) wants() []string {
 	x := &l.Txn
-	all := wantsOf(1, kindReadWrite, x.ReadOnly, kindReadOnly, x.Past, kindPast, x.Long, kindLong, x.Nested, kindUndone, x.Nested, moveNested.String(),
+	all := wantsOf(1, kindReadWrite, 1, kindAtOnce, x.ReadOnly, kindReadOnly, x.Past, kindPast, x.Long, kindLong, x.Nested, kindUndone, x.Nested, moveNested.String(),
 		x.Alone, kindAlone, x.Shared, kindShared, x.Exclusive, kindExclusive)
 	for k, weight := range []int{x.Read, x.Write, x.CAS, x.InitPut, x.Delete, x.DeleteRange, x.Scan, x.Reverse, x.Limited, x.Add, x.Increment} {
 		if weight > 0 {

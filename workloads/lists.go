@@ -137,7 +137,7 @@ func (l *lists) sweep(slot int) []step {
 func (l *lists) wants() []string {
 	x := &l.Txn
 	return append(wantsOf(x.ReadOnly, kindReadOnly, x.Past, kindPast, x.Long, kindLong, x.Nested, kindUndone, x.Nested, moveNested.String(), x.Shared, kindShared, x.Exclusive, kindExclusive),
-		kindReadWrite, moveRead.String(), moveWrite.String())
+		kindReadWrite, kindAtOnce, moveRead.String(), moveWrite.String())
 }
 
 func (l *lists) check(h *history.History, ctx Context) []checker.Verdict {

@@ -166,6 +166,9 @@ func (x *toyTxn) Do(t env.Task, ops ...Op) ([]OpResult, error) {
 	return out, nil
 }
 
+// Commit implements Tx: the toy commits when fn has returned.
+func (x *toyTxn) Commit(t env.Task, ops ...Op) ([]OpResult, error) { return x.Do(t, ops...) }
+
 // one does an operation; not nil is what a condition met.
 func (x *toyTxn) one(op Op) (r OpResult, actual *[]byte) {
 	if len(op.End) > 0 {

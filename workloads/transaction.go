@@ -30,6 +30,7 @@ type transaction struct {
 	known  map[string]history.Value
 	wrong  []string // reads of this attempt that contradict known
 	quit   bool     // the client rolled back
+	last   bool     // the next operations that only write take the commit with them
 	paused bool     // the attempt waited between its operations
 }
 
@@ -46,15 +47,13 @@ func (b *base) transact(t env.Task, c *Client, o TxnOptions, fn func(x *transact
 		return err
 	})
 	b.attempts += x.attempts
+	x.contradictions()
 	ts := history.Timestamp(res.Commit)
 	switch {
 	case err == nil:
 		x.op.Gateway = res.Gateway
 		if x.op.Stale && res.Commit != o.At {
 			b.oddity(x.op, "asked for the past at %v and was answered at %s", o.At, ts)
-		}
-		for _, text := range x.wrong {
-			b.oddity(x.op, "%s", text)
 		}
 		for _, kind := range x.kinds {
 			b.did(kind)
@@ -76,9 +75,19 @@ func (b *base) transact(t env.Task, c *Client, o TxnOptions, fn func(x *transact
 func (x *transaction) begin(tx Tx) {
 	if x.attempts++; x.attempts > 1 {
 		x.undo(x.op.Actions)
+		x.contradictions()
 	}
-	x.tx, x.op.Actions, x.kinds, x.wrong, x.quit, x.paused = tx, nil, nil, nil, false, false
+	x.tx, x.op.Actions, x.kinds, x.wrong, x.quit, x.paused, x.last = tx, nil, nil, nil, false, false, false
 	x.known = map[string]history.Value{}
+}
+
+// contradictions tells of those of an attempt, whatever became of it: until a client
+// is told that it must begin anew, or may not go on, it sees what it has written, and
+// sees it as of one moment.
+func (x *transaction) contradictions() {
+	for _, text := range x.wrong {
+		x.oddity(x.op, "%s", text)
+	}
 }
 
 // undo records that writes are undone.
@@ -107,7 +116,12 @@ func (x *transaction) do(t env.Task, steps ...step) error {
 		ops[i] = s.op
 		x.op.Actions = append(x.op.Actions, s.action)
 	}
-	results, err := x.tx.Do(t, ops...)
+	send := x.tx.Do
+	if x.last && onlyWrite(steps) {
+		send = x.tx.Commit
+		x.did(kindAtOnce)
+	}
+	results, err := send(t, ops...)
 	var cond *ConditionError
 	switch {
 	case errors.As(err, &cond) && cond.Index >= 0 && cond.Index < len(steps):
@@ -139,6 +153,16 @@ func (x *transaction) do(t env.Task, steps ...step) error {
 		x.hold(a)
 	}
 	return nil
+}
+
+// onlyWrite reports that the steps neither read nor can be refused.
+func onlyWrite(steps []step) bool {
+	for _, s := range steps {
+		if s.op.Kind != Put && s.op.Kind != Delete {
+			return false
+		}
+	}
+	return true
 }
 
 // limit takes from what a limited scan covered the keys that it did not come to.

@@ -28,6 +28,10 @@ type TxnOptions struct {
 type Tx interface {
 	// Do executes the operations in order, in the transaction, and answers each.
 	Do(t env.Task, ops ...Op) ([]OpResult, error)
+	// Commit is Do of the last operations, which take the commit with them: after it fn
+	// only returns. It alone may fail with ErrAmbiguous, and fails altogether when a
+	// condition does.
+	Commit(t env.Task, ops ...Op) ([]OpResult, error)
 	// Savepoint names the present moment, RollbackTo undoes the writes since then.
 	Savepoint(t env.Task) (Savepoint, error)
 	RollbackTo(t env.Task, s Savepoint) error
