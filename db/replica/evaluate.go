@@ -85,7 +85,7 @@ func (ev *evaluation) prepare() *kv.Error {
 		ev.ts = ev.now.Forward(ev.least)
 	}
 	ev.batch.Reset()
-	ev.effects = effects{}
+	ev.effects, ev.conflicts = effects{}, nil
 	ev.left, ev.full = mvcc.Limit{Keys: ba.MaxKeys, Bytes: ba.MaxBytes}, false
 	ev.responses = make([]kv.Response, 0, len(ba.Requests))
 	ev.forwardPastReads()
@@ -151,7 +151,8 @@ func (ev *evaluation) mayForward() bool {
 // forward prepares for another evaluation at a timestamp at which the error would not
 // be met, and reports whether that may be done.
 func (ev *evaluation) forward(err *kv.Error) bool {
-	if ev.onePhase && err.Kind == kv.WriteTooOld {
+	if ev.onePhase && (err.Kind == kv.WriteTooOld || err.Kind == kv.LockConflict) {
+		// In one phase nobody's own replicated locks are known from others'.
 		ev.twoPhases = true
 		return true
 	}
