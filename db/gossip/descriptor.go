@@ -2,43 +2,18 @@ package gossip
 
 import (
 	"fmt"
-	"strings"
 
 	"simulacrum/db/codec"
 	"simulacrum/db/kv"
+	"simulacrum/db/placement"
 )
-
-// Tier is one level of a place, such as region=eu-west.
-type Tier struct{ Name, Value string }
-
-// Locality is where a node stands, from the largest part of the world to the smallest.
-type Locality []Tier
-
-// String prints region=eu-west,zone=a.
-func (l Locality) String() string {
-	parts := make([]string, len(l))
-	for i, t := range l {
-		parts[i] = t.Name + "=" + t.Value
-	}
-	return strings.Join(parts, ",")
-}
-
-// Find is the value of a tier.
-func (l Locality) Find(name string) (string, bool) {
-	for _, t := range l {
-		if t.Name == name {
-			return t.Value, true
-		}
-	}
-	return "", false
-}
 
 // NodeDescriptor is what a node says of itself. It is immutable.
 type NodeDescriptor struct {
 	NodeID      kv.NodeID
 	Address     string // of its endpoint
 	Incarnation int64  // grows with each start of the node
-	Locality    Locality
+	Locality    placement.Locality
 	Attributes  []string
 	Draining    bool // it hands its leases over, and wants no new ones
 }
@@ -57,16 +32,14 @@ type StoreCapacity struct {
 	Capacity, Available, Used int64 // bytes: of the disk, free, taken by the store
 	LogicalBytes              int64 // of live data, before compression
 	Ranges, Leases            int64
-	RequestsPerSecond         int64
-	WritesPerSecond           int64 // keys
-	WriteBytesPerSecond       int64
-	CPUPerSecond              int64 // nanoseconds of work in a second
+	Load                      placement.Load
+	WriteBytes                int64 // a second
 	ReadAmplification         int64 // files that a lookup looks into
 }
 
 func (c *StoreCapacity) fields() []*int64 {
-	return []*int64{&c.Capacity, &c.Available, &c.Used, &c.LogicalBytes, &c.Ranges, &c.Leases, &c.RequestsPerSecond,
-		&c.WritesPerSecond, &c.WriteBytesPerSecond, &c.CPUPerSecond, &c.ReadAmplification}
+	return []*int64{&c.Capacity, &c.Available, &c.Used, &c.LogicalBytes, &c.Ranges, &c.Leases, &c.Load.Requests,
+		&c.Load.CPU, &c.Load.Writes, &c.WriteBytes, &c.ReadAmplification}
 }
 
 // String prints the descriptor for reading.
@@ -88,7 +61,7 @@ func (d *NodeDescriptor) String() string {
 func (d *StoreDescriptor) String() string {
 	c := &d.Capacity
 	return fmt.Sprintf("s%d on n%d %v: %d of %d bytes used, %d ranges, %d leases, %d requests/s, %d writes/s, %d ns/s",
-		d.StoreID, d.NodeID, d.Attributes, c.Used, c.Capacity, c.Ranges, c.Leases, c.RequestsPerSecond, c.WritesPerSecond, c.CPUPerSecond)
+		d.StoreID, d.NodeID, d.Attributes, c.Used, c.Capacity, c.Ranges, c.Leases, c.Load.Requests, c.Load.Writes, c.Load.CPU)
 }
 
 // Encode appends the descriptor.
@@ -105,21 +78,18 @@ func (d *NodeDescriptor) Encode(b []byte) []byte {
 func DecodeNodeDescriptor(b []byte) (*NodeDescriptor, error) {
 	r := codec.MakeReader(b)
 	d := &NodeDescriptor{NodeID: kv.NodeID(r.Int32()), Address: r.String(), Incarnation: r.Varint()}
-	if n := r.Count(maxTiers, 2); n > 0 {
-		d.Locality = make(Locality, n)
+	if n := r.Count(placement.MaxTiers, 2); n > 0 {
+		d.Locality = make(placement.Locality, n)
 		for i := range d.Locality {
-			d.Locality[i] = Tier{r.String(), r.String()}
+			d.Locality[i] = placement.Tier{Name: r.String(), Value: r.String()}
 		}
 	}
 	d.Attributes, d.Draining = decodeStrings(&r), r.Bool()
 	return d, r.Done()
 }
 
-// Bounds of what is decoded.
-const (
-	maxTiers      = 16
-	maxAttributes = 64
-)
+// maxAttributes bounds what is decoded.
+const maxAttributes = 64
 
 // Encode appends the descriptor.
 func (d *StoreDescriptor) Encode(b []byte) []byte {

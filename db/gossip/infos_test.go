@@ -11,6 +11,7 @@ import (
 	"simulacrum/db/codec"
 	"simulacrum/db/hlc"
 	"simulacrum/db/kv"
+	"simulacrum/db/placement"
 )
 
 // anyInfo draws infos of few keys and versions, so that they often meet.
@@ -174,8 +175,8 @@ func TestMessages(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	x := Info{Key: "k", Value: []byte("v"), Version: hlc.Timestamp{Wall: 5}, Origin: 1, TTL: 3, Hops: 2}
 	q := &request{Cluster: 7, batch: batch{teller: teller{1, 2}, UpTo: 3, Infos: []Info{x, x}}, Have: 4, HaveIncarnation: 5}
-	d := &NodeDescriptor{NodeID: 3, Address: "n3", Incarnation: 4, Locality: Locality{{"region", "eu"}, {"zone", "a"}}, Attributes: []string{"ssd"}, Draining: true}
-	s := &StoreDescriptor{StoreID: 3, NodeID: 2, Attributes: []string{"ssd"}, Capacity: StoreCapacity{Capacity: 9, CPUPerSecond: -1}}
+	d := &NodeDescriptor{NodeID: 3, Address: "n3", Incarnation: 4, Locality: placement.Locality{{Name: "region", Value: "eu"}, {Name: "zone", Value: "a"}}, Attributes: []string{"ssd"}, Draining: true}
+	s := &StoreDescriptor{StoreID: 3, NodeID: 2, Attributes: []string{"ssd"}, Capacity: StoreCapacity{Capacity: 9, Load: placement.Load{CPU: -1}}}
 	f.Add(q.Encode(nil))
 	f.Add((&response{Verdict: full, batch: q.batch}).Encode(nil))
 	f.Add(d.Encode(nil))

@@ -161,7 +161,7 @@ func (d *dialogue) status() {
 		now := n.l.now()
 		fmt.Fprintf(&d.out, "n%d:", n.id)
 		for _, m := range d.nodes {
-			fmt.Fprintf(&d.out, " n%d %s", m.id, n.l.Status(m.id, now))
+			fmt.Fprintf(&d.out, " n%d %s", m.id, n.status(m.id))
 			if m.id != n.id {
 				d.out.WriteString(",")
 				continue

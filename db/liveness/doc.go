@@ -38,6 +38,9 @@
 // that the earlier incarnation's clock had given out. A lease that follows one of a lower
 // epoch therefore begins above that version.
 //
+// Whether a node that is not live is dead, and one that is back to be relied on, is for
+// placement to judge, which says what follows from it (View, Status).
+//
 // Membership goes from active to decommissioning, back or on to decommissioned, and from
 // there nowhere: a decommissioned node has no heartbeats any more.
 //

@@ -11,15 +11,12 @@ var (
 		Doc: "how long a heartbeat keeps its node live, ns"}
 	knobHeartbeat = &env.Knob{Name: "liveness.heartbeat_percent", Default: 50, Min: 20, Max: 70,
 		Doc: "time between two heartbeats of a node, in percent of liveness.expiry"}
-	knobDead = &env.Knob{Name: "liveness.dead", Default: int64(5 * time.Minute), Min: int64(2 * time.Second), Max: int64(time.Hour),
-		Doc: "a node that has not been live for this long is taken for dead, and what it held is replaced, ns"}
-	knobSuspect = &env.Knob{Name: "liveness.suspect", Default: int64(30 * time.Second), Min: 0, Max: int64(10 * time.Minute),
-		Doc: "a node that was unavailable stays suspect for this long after it is back, ns"}
 )
 
-// Knobs lists the tunables of the room.
+// Knobs lists the tunables of the room. When a node that is not live is dead, and for how
+// long one that is back is suspect, are tunables of placement, which judges.
 func Knobs() []*env.Knob {
-	return []*env.Knob{knobExpiry, knobHeartbeat, knobDead, knobSuspect}
+	return []*env.Knob{knobExpiry, knobHeartbeat}
 }
 
 // Rare points of the room.

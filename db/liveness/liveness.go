@@ -9,6 +9,7 @@ import (
 	"simulacrum/db/gossip"
 	"simulacrum/db/hlc"
 	"simulacrum/db/kv"
+	"simulacrum/db/placement"
 	"simulacrum/sim/env"
 )
 
@@ -41,7 +42,8 @@ type Liveness struct {
 	self  kv.NodeID
 	rand  *rand.Rand
 
-	expiry, every, dead, suspect time.Duration
+	expiry, every time.Duration
+	settings      placement.Settings
 
 	cache  map[kv.NodeID]*entry
 	nodes  []kv.NodeID // of the cache, ascending
@@ -67,7 +69,7 @@ func New(cfg Config) *Liveness {
 	e := cfg.Env
 	l := &Liveness{
 		e: e, clock: cfg.Clock, db: cfg.DB, cfg: cfg, self: cfg.NodeID, rand: e.Rand("liveness"),
-		expiry: env.Duration(e, knobExpiry), dead: env.Duration(e, knobDead), suspect: env.Duration(e, knobSuspect),
+		expiry: env.Duration(e, knobExpiry), settings: placement.ReadSettings(e),
 		cache: map[kv.NodeID]*entry{}, turn: env.Semaphore{Free: 1}, increments: map[kv.NodeID]*env.Promise[Seen]{},
 	}
 	l.every = l.expiry * time.Duration(e.Knob(knobHeartbeat)) / 100
@@ -150,7 +152,8 @@ func (l *Liveness) String() string {
 	fmt.Fprintf(&b, "liveness as n%d sees it at %s; it holds epoch %d until %s\n", l.self, now, l.held.epoch, l.held.expiration)
 	for _, n := range l.nodes {
 		e := l.cache[n]
-		fmt.Fprintf(&b, "  %s: %s\n", &e.Record, l.Status(n, now))
+		status, _ := l.Status(n, now)
+		fmt.Fprintf(&b, "  %s: %s\n", &e.Record, status)
 	}
 	return b.String()
 }

@@ -29,8 +29,8 @@ func TestHeartbeats(t *testing.T) {
 		w.run(100 * time.Millisecond)
 		for _, n := range w.nodes {
 			for _, m := range w.nodes {
-				if now := n.l.now(); !n.l.IsLive(m.id, now) || n.l.Status(m.id, now) != Live {
-					t.Fatalf("n%d takes n%d for %s:\n%s", n.id, m.id, n.l.Status(m.id, now), n.l)
+				if now := n.l.now(); !n.l.IsLive(m.id, now) || n.status(m.id) != "live" {
+					t.Fatalf("n%d takes n%d for %s:\n%s", n.id, m.id, n.status(m.id), n.l)
 				}
 			}
 		}
@@ -180,7 +180,7 @@ func TestDecommissioned(t *testing.T) {
 	if epoch, _ := a.l.Self(); !a.gone || epoch != 0 || w.s.ProbeCount(ProbeDecommissioned) == 0 {
 		t.Fatalf("gone %v, holds epoch %d", a.gone, epoch)
 	}
-	if b.l.IsLive(1, b.l.now()) || b.l.Status(1, b.l.now()) != StatusDecommissioned {
+	if b.l.IsLive(1, b.l.now()) || b.status(1) != "decommissioned" {
 		t.Fatalf("%s", b.l)
 	}
 	a.m.Kill("test")
@@ -310,13 +310,13 @@ func TestDrainedNodeComesBack(t *testing.T) {
 		if err := a.do(a.l.Heartbeat); err != nil {
 			t.Fatal(err)
 		}
-		if s := b.l.Status(1, b.l.now()); s != Live {
+		if s := b.status(1); s != "live" {
 			t.Fatalf("n1 is %s", s)
 		}
 		if err := a.do(func(t env.Task) error { return a.l.SetDraining(t, true) }); err != nil {
 			t.Fatal(err)
 		}
-		if s := b.l.Status(1, b.l.now()); s != Draining {
+		if s := b.status(1); s != "draining" {
 			t.Fatalf("n1 is %s", s)
 		}
 		a.m.Kill("test")

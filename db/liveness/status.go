@@ -1,50 +1,34 @@
 package liveness
 
 import (
+	"time"
+
 	"simulacrum/db/hlc"
 	"simulacrum/db/kv"
+	"simulacrum/db/placement"
 )
 
-// Status is what a reader thinks of a node.
-type Status uint8
-
-// The statuses. Of those that apply the first of the list after Unknown is given.
-const (
-	Unknown               Status = iota // no record is known
-	StatusDecommissioned                // gone for good
-	Dead                                // not live for so long that it is replaced
-	Unavailable                         // not live, for a short time only
-	StatusDecommissioning               // live, and to be emptied
-	Draining                            // live, and wants no leases
-	Suspect                             // live again for a short time only: not yet to be relied on
-	Live
-)
-
-var statusNames = [...]string{"unknown", "decommissioned", "dead", "unavailable", "decommissioning", "draining", "suspect", "live"}
-
-// String is the status's name.
-func (s Status) String() string { return statusNames[s] }
-
-// Status judges a node at time now, by what is known here.
-func (l *Liveness) Status(n kv.NodeID, now hlc.Timestamp) Status {
+// View is what placement has to know of a node at time now, as far as it is known here.
+func (l *Liveness) View(n kv.NodeID, now hlc.Timestamp) (v placement.Liveness, known bool) {
 	e := l.cache[n]
-	switch {
-	case e == nil:
-		return Unknown
-	case e.Membership == Decommissioned:
-		return StatusDecommissioned
-	case e.Expiration.Add(l.dead).LessEq(now):
-		return Dead
-	case e.Expired(now):
-		return Unavailable
-	case e.Membership == Decommissioning:
-		return StatusDecommissioning
-	case e.Draining:
-		return Draining
-	case now.Less(e.suspectUntil):
-		return Suspect
+	if e == nil {
+		return v, false
 	}
-	return Live
+	v = placement.Liveness{Back: -1, Draining: e.Draining,
+		Decommissioning: e.Membership == Decommissioning, Decommissioned: e.Membership == Decommissioned}
+	if e.Expired(now) {
+		v.Silent = max(time.Duration(now.Wall-e.Expiration.Wall), 1)
+	}
+	if !e.back.IsEmpty() {
+		v.Back = max(time.Duration(now.Wall-e.back.Wall), 0)
+	}
+	return v, true
+}
+
+// Status judges a node at time now, by what is known of it here.
+func (l *Liveness) Status(n kv.NodeID, now hlc.Timestamp) (s placement.Status, known bool) {
+	v, known := l.View(n, now)
+	return l.settings.Status(v), known
 }
 
 // IsLive reports that a node's record has not expired at time now, by what is known
@@ -123,7 +107,7 @@ func (l *Liveness) Records() []Seen {
 // entry is what is known about a node.
 type entry struct {
 	Seen
-	suspectUntil hlc.Timestamp
+	back hlc.Timestamp // when it was last seen to be live again; empty: it was not away
 }
 
 // learn takes in a record that somebody has seen in the database, if it is newer than
@@ -145,7 +129,7 @@ func (l *Liveness) learn(s Seen) {
 	isLive := !s.Expired(now)
 	if before.Exists() && isLive && !before.Draining && (!wasLive || s.Epoch > before.Epoch) {
 		l.e.Probe(ProbeSuspect)
-		e.suspectUntil = now.Add(l.suspect)
+		e.back = now
 	}
 	if s.NodeID == l.self && s.Epoch > l.held.epoch && l.held.epoch > 0 {
 		l.e.Probe(ProbeEpochLost)

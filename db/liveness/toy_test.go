@@ -332,3 +332,11 @@ func sortedCounts(m map[string]int) string {
 	}
 	return s
 }
+
+// status is what a node thinks of another, in a word.
+func (n *toyNode) status(of kv.NodeID) string {
+	if s, known := n.l.Status(of, n.l.now()); known {
+		return s.String()
+	}
+	return "unknown"
+}

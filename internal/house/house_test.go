@@ -185,6 +185,8 @@ func TestImportRules(t *testing.T) {
 		{"db/kvclient", ours + "db/kv", true},
 		{"db/kvclient", ours + "db/replica", false},
 		{"db/gossip", ours + "db/rpc", true},
+		{"db/gossip", ours + "db/placement", true},
+		{"db/placement", ours + "db/gossip", false},
 		{"db/gossip", ours + "db/storage", false},
 		{"db/gossip", ours + "db/liveness", false},
 		{"db/liveness", ours + "db/gossip", true},

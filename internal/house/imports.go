@@ -113,8 +113,8 @@ var importRules = []importRule{
 // smaller number. A room that is not named may be imported by db/server alone.
 var layers = map[string]int{
 	"db/codec": 0, "db/hlc": 1, "db/keys": 2, "db/kv": 3, "db/rpc": 4, "db/storage": 5, "db/mvcc": 6,
-	"db/concurrency": 7, "db/gossip": 8, "db/liveness": 9, "db/placement": 9, "db/replica": 10, "db/store": 11,
-	"db/kvclient": 12, "db/session": 13, "db/sql": 13, "db/server": 20,
+	"db/concurrency": 7, "db/placement": 8, "db/gossip": 9, "db/liveness": 10, "db/replica": 11, "db/store": 12,
+	"db/kvclient": 13, "db/session": 14, "db/sql": 14, "db/server": 20,
 }
 
 // libraries are the modules outside the standard library that code other than
