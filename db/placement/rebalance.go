@@ -113,8 +113,19 @@ func (s *search) moved(source, target int) []replica {
 }
 
 // safeMove reports that voters which are up to date remain a quorum without the source.
+// Those that are to leave count, since they are still there.
 func (s *search) safeMove(source, target int) bool {
-	return s.set[source].role != Voter || safe(s.moved(source, target))
+	return s.set[source].role != Voter || safe(s.whole(s.moved(source, target)))
+}
+
+// whole is a set with the replicas that are to leave: they stay until they are repaired.
+func (s *search) whole(set []replica) []replica {
+	for _, r := range s.replicas {
+		if r.status.leaves() {
+			set = append(set, r)
+		}
+	}
+	return set
 }
 
 // relieves judges a move for load. The lease moves along with its replica, and must not
@@ -150,13 +161,7 @@ func (s *search) relieves(o *option) bool {
 func (s *search) decide(o option, rng *rand.Rand) Decision {
 	source, target := s.set[o.source], &s.c.stores[o.target]
 	d := s.decision(Rebalance, Diverse)
-	after := s.moved(o.source, o.target)
-	for _, r := range s.replicas { // those that are leaving stay until they are repaired
-		if r.status.leaves() && r.id != target.ID {
-			after = append(after, r)
-		}
-	}
-	d.become(s.view, after)
+	d.become(s.view, s.whole(s.moved(o.source, o.target)))
 	d.Reason.Before, d.Reason.After = s.before, o.after
 	switch {
 	case o.dim != numDimensions:
