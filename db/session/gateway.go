@@ -204,7 +204,8 @@ func (g *Gateway) closed(name string) {
 }
 
 // look rolls back the sessions of a client that is not heard of any more. A step that is
-// being executed is not given up: it may be a commit.
+// being executed is not given up, since it may be a commit: it is looked at again, or
+// what the step has locked would stay locked (scenarios/found/gone-in-a-step).
 func (g *Gateway) look(c *client) {
 	c.timer = 0
 	if c.heard > c.broke {
@@ -214,12 +215,16 @@ func (g *Gateway) look(c *client) {
 		c.timer = g.p.After(left, "session: client gone?", func() { g.look(c) })
 		return
 	}
+	running := false
 	g.visit(c, func(s *session) {
-		if !s.running {
+		if running = running || s.running; !s.running {
 			g.p.Probe(ProbeClientSilent)
 			s.rollback("the connection of its client broke, and the client was not heard of again")
 		}
 	})
+	if running {
+		c.timer = g.p.After(g.set.grace, "session: client gone?", func() { g.look(c) })
+	}
 }
 
 // room makes sure that there is room for one more session: those that have ended are

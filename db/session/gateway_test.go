@@ -140,7 +140,8 @@ func TestIncarnations(t *testing.T) {
 }
 
 // A client is taken for gone a while after its last connection to break, and not in the
-// middle of a step, for whose answer it may be waiting on a connection that stands.
+// middle of a step, for whose answer it may be waiting on a connection that stands; but
+// then soon after the step.
 func TestConnectionsBreak(t *testing.T) {
 	w := newRaw(t, map[string]int64{"session.grace": int64(2 * time.Second)})
 	w.send(begin())
@@ -150,15 +151,21 @@ func TestConnectionsBreak(t *testing.T) {
 	w.send(put(2))
 	w.run(100 * time.Millisecond)
 	g.closed("c1")
-	w.run(4 * time.Second)
+	w.run(2500 * time.Millisecond)
 	if g.Open() != 1 {
 		t.Fatal("it is given up in the middle of a step")
 	}
+	if w.run(3 * time.Second); g.Open() != 0 {
+		t.Fatal("it is not given up after a step in the middle of which it went")
+	}
 
 	w.slow = time.Millisecond
+	w.id.Number = 2
+	w.send(begin())
+	w.run(time.Second)
 	g.closed("c1")
 	w.run(time.Second)
-	w.send(put(3))
+	w.send(put(2))
 	w.run(500 * time.Millisecond)
 	g.closed("c1")
 	w.run(1500 * time.Millisecond)
