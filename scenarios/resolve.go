@@ -182,9 +182,16 @@ func (r *Resolved) drawKnobs(knobs []*env.Knob) error {
 }
 
 // draw draws a knob's value: its default in two of five runs, else something near,
-// anywhere (evenly by its number of digits), or an extreme.
+// anywhere (evenly by its number of digits), or an extreme. A switch is thrown in one run
+// of five: what is new is mostly on, and two switches must often be on together.
 func draw(rng *rand.Rand, k *env.Knob) int64 {
 	v := k.Default
+	if k.Min == 0 && k.Max == 1 {
+		if rng.IntN(5) == 0 {
+			v = 1 - v
+		}
+		return v
+	}
 	switch rng.IntN(10) {
 	case 0, 1, 2, 3:
 	case 4, 5, 6:
