@@ -20,8 +20,9 @@
 // that grows with the cluster.
 //
 // Either side numbers the changes of its infos, and the caller says with each request
-// up to which number of the callee's it has them. A callee therefore remembers nothing
-// about its callers, and an exchange that was lost is made good by the next.
+// up to which number of the callee's it has them. A callee therefore need not remember
+// its callers, and an exchange that was lost is made good by the next. That it does
+// remember some saves telling things twice, once in each direction.
 //
 // The peers make a random graph, which is drawn anew piece by piece: every
 // gossip.rotate a node gives up the peer that told it least, for a node whose infos came

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"simulacrum/db/kv"
+	"simulacrum/db/placement"
 	"simulacrum/sim/env"
 	"simulacrum/sim/network"
 )
@@ -406,6 +407,44 @@ func TestFarNodesAreChosen(t *testing.T) {
 	}
 	if !slices.Equal(names, []string{"n4", "n7", "n6"}) || w.s.ProbeCount(ProbeFar) == 0 {
 		t.Fatalf("%v", names)
+	}
+}
+
+// What nodes and stores say of themselves is known everywhere, and what cannot be read is
+// as good as unknown.
+func TestDescriptors(t *testing.T) {
+	w := newWorld(t, 1, 3, nil).start()
+	a, b := w.members[0], w.members[1]
+	store := StoreDescriptor{StoreID: 4, NodeID: 1, Attributes: []string{"ssd"},
+		Capacity: StoreCapacity{Capacity: 100, Used: 7, Leases: 3, Load: placement.Load{Requests: 9}}}
+	if err := a.g.PublishStore(&store, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	a.g.SetDraining(true)
+	if err := a.g.Publish(NodeKey(77), []byte("no descriptor"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.g.Publish(StoreKey(77), nil, 0); err != nil {
+		t.Fatal(err)
+	}
+	w.run(5 * time.Second)
+	if got, ok := b.g.Store(4); !ok || got.String() != store.String() || len(b.g.Stores()) != 1 {
+		t.Errorf("%v of %v", got, b.g.Stores())
+	}
+	if d, ok := b.g.Node(1); !ok || !d.Draining || d.Address != "n1" || len(b.g.Nodes()) != 3 {
+		t.Errorf("%v of %v", d, b.g.Nodes())
+	}
+	if _, ok := b.g.Node(77); ok {
+		t.Error("a node that nobody can read is known")
+	}
+	if err := a.g.Publish("k", make([]byte, MaxValue+1), 0); err == nil {
+		t.Error("too large a value is published")
+	}
+	a.g.Stop()
+	at := a.g.Stats().Exchanges
+	w.run(5 * time.Second)
+	if a.g.Stats().Exchanges != at {
+		t.Error("exchanges go on after Stop")
 	}
 }
 

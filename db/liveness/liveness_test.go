@@ -176,11 +176,14 @@ func TestDecommissioned(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if r := b.l.Record(1); r.Expired(b.l.now()) || b.l.IsLive(1, b.l.now()) {
+		t.Fatalf("%s", b.l)
+	}
 	w.run(4 * time.Second)
 	if epoch, _ := a.l.Self(); !a.gone || epoch != 0 || w.s.ProbeCount(ProbeDecommissioned) == 0 {
 		t.Fatalf("gone %v, holds epoch %d", a.gone, epoch)
 	}
-	if b.l.IsLive(1, b.l.now()) || b.status(1) != "decommissioned" {
+	if b.status(1) != "decommissioned" {
 		t.Fatalf("%s", b.l)
 	}
 	a.m.Kill("test")
@@ -371,5 +374,21 @@ func TestCorruptRecords(t *testing.T) {
 	}
 	if a.l.Record(2).Exists() {
 		t.Errorf("%s", a.l)
+	}
+}
+
+// A heartbeat never takes back what an earlier one gave, such as when liveness.expiry was
+// longer in the last incarnation.
+func TestExpirationNeverGoesBack(t *testing.T) {
+	w := newToy(t, 1, 1, nil)
+	a := w.nodes[0]
+	a.start()
+	long := Record{NodeID: 1, Revision: 1, Epoch: 1, Expiration: a.clock.Now().Add(time.Minute)}
+	w.values[string(keys.NodeLivenessKey(1))] = kv.Value{Bytes: long.Encode(nil), Exists: true, Timestamp: w.clock.Now()}
+	if err := a.do(a.l.Heartbeat); err != nil {
+		t.Fatal(err)
+	}
+	if r := w.record(1); r.Epoch != 2 || r.Expiration != long.Expiration {
+		t.Fatalf("%s after %s", &r, &long)
 	}
 }

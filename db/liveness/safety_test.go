@@ -37,15 +37,19 @@ func churn(w *toy, skew time.Duration) {
 	}
 	for range 60 {
 		w.s.Schedule(time.Duration(w.rand.Int64N(int64(2*time.Minute))), "trouble", func() {
-			w.trouble(w.nodes[w.rand.IntN(len(w.nodes))])
+			w.trouble(w.nodes[w.rand.IntN(len(w.nodes))], skew)
 		})
 	}
 }
 
-// trouble kills a node, to start it again, or lets it stand still, or cuts it off.
-func (w *toy) trouble(n *toyNode) {
+// trouble kills a node, to start it again, or lets it stand still; and may set its clock
+// to another place within what is allowed.
+func (w *toy) trouble(n *toyNode, skew time.Duration) {
 	if !n.p.Alive() || n.m.Paused() {
 		return
+	}
+	if w.rand.IntN(2) == 0 {
+		n.m.Clock().SetOffset(time.Duration(w.rand.Int64N(int64(2*skew))) - skew)
 	}
 	d := time.Duration(w.rand.Int64N(int64(15 * time.Second)))
 	if w.rand.IntN(2) == 0 {
