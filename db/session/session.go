@@ -22,7 +22,7 @@ type session struct {
 	answer  *response               // to it, if it is not
 	kept    int64                   // bytes of answer
 	joined  *env.Promise[*response] // those who asked again for what is being executed
-	ended   *kv.Error               // what further steps are told; nil: it is open
+	ended   string                  // why it has, for further steps; "": it is open
 	since   time.Duration           // when the last step was over, or the session, by Mono
 }
 
@@ -38,9 +38,9 @@ func (s *session) step(t env.Task, q *request) *response {
 	case q.Step == s.last:
 		s.g.p.Probe(ProbeRemembered)
 		return s.answer
-	case s.ended != nil:
+	case s.ended != "":
 		r := s.g.answer(refusedEnded)
-		r.Err = s.ended
+		r.Err = kv.AbortedError(kv.AbortGatewayLost, "the session has ended: %s", s.ended)
 		return r
 	case q.Step != s.last+1 || s.running:
 		s.g.p.Probe(ProbeRefused)
@@ -74,7 +74,7 @@ func (s *session) run(t env.Task, q *request) *response {
 		s.joined = nil
 	}
 	switch {
-	case s.ended != nil: // meanwhile
+	case s.ended != "": // meanwhile
 	case s.txn == nil:
 		s.end("it did not begin")
 	case q.commits() && r.Err == nil:
@@ -151,7 +151,7 @@ func batch(q *request) *kv.BatchRequest {
 // rollback ends the session without effect. A step that is being executed is let
 // finish; if it commits, the session is committed.
 func (s *session) rollback(why string) {
-	if s.ended != nil {
+	if s.ended != "" {
 		return
 	}
 	txn := s.txn
@@ -167,7 +167,7 @@ func (s *session) rollback(why string) {
 // asked for again, and a late one is told what was.
 func (s *session) end(why string) {
 	g := s.g
-	s.ended = kv.AbortedError(kv.AbortGatewayLost, "the session has ended: %s", why)
+	s.ended = why
 	s.txn, s.since = nil, g.p.Mono()
 	g.open.Remove(s.place)
 	s.place = g.ended.PushBack(s)
