@@ -99,7 +99,7 @@ func TestUnknownStore(t *testing.T) {
 	w := &world{settings: DefaultSettings(), stores: regular([]string{"a"}, 1, 5)}
 	cfg := DefaultConfig()
 	r := w.newRange(&cfg, []kv.StoreID{1, 2, 77}, nil, 1)
-	if d := w.see().Decide(r, nil); d.Action != NoAction || d.Reason.Cause != VoterSilent {
+	if d := w.see().Decide(r, nil); d.Action != NoAction || d.Reason.Cause != ReplicaSilent {
 		t.Error(d)
 	}
 	r = w.newRange(&cfg, []kv.StoreID{1, 76, 77}, nil, 1)

@@ -14,6 +14,9 @@ type option struct {
 	fill   int   // how the target fares then: 0 below the mean in ranges, 1 in the band, 2 above
 	relief int64 // by which imbalance shrinks
 	dim    Dimension
+	// trouble is what it means to move the source: 0 for a non-voter, 1 for a voter, whose
+	// consensus group changes, 2 for the leaseholder, whose lease must move as well.
+	trouble int
 }
 
 // asTarget says why a store cannot take a replica of a role in place of the source, a
@@ -117,10 +120,11 @@ func (o option) compare(p option) int {
 	return cmp.Or(o.after.Compare(p.after), cmp.Compare(o.fill, p.fill))
 }
 
-// finer orders options of the same score by load, and at last by identity.
+// finer orders options of the same score by the relief that they bring, by trouble, by
+// the load of the target, and at last by identity.
 func (v *view) finer(o, p option) int {
 	b := &v.c.balance
-	order := cmp.Compare(p.relief, o.relief)
+	order := cmp.Or(cmp.Compare(p.relief, o.relief), cmp.Compare(o.trouble, p.trouble))
 	if o.target >= 0 && p.target >= 0 {
 		order = cmp.Or(order, cmp.Compare(b.held[o.target][Ranges], b.held[p.target][Ranges]),
 			cmp.Compare(b.fullness(o.target, b.held[o.target][Bytes]), b.fullness(p.target, b.held[p.target][Bytes])),

@@ -11,15 +11,19 @@ import (
 // move a replica, move the lease. What moving the lease can do is not done by moving a
 // replica. Chance, which may be nil, decides among equals.
 //
-// A repair that is impossible for now does not keep the lease from moving; it is
-// the answer if there is nothing else to do, with its reason.
+// A repair that is impossible for now does not keep the lease from moving; that it is,
+// and why, is the answer if there is nothing else to do.
 func (c *Cluster) Decide(r *Range, rng *rand.Rand) Decision {
-	repair := c.Repair(r, rng)
-	if repair.Action != NoAction || repair.Reason.Cause == NoQuorum {
-		return repair
+	blocked := c.Repair(r, rng)
+	if blocked.Action != NoAction || blocked.Reason.Cause == NoQuorum {
+		return blocked
 	}
-	if d := c.shed(r, rng); d.Action != NoAction {
-		return d
+	drain := c.shed(r, rng)
+	if drain.Action != NoAction {
+		return drain
+	}
+	if blocked.Reason.Cause == InPlace {
+		blocked = drain
 	}
 	move := c.Rebalance(r, rng)
 	if move.Action == NoAction || move.Reason.Cause == Uneven && move.Reason.Dimension >= Leases {
@@ -27,8 +31,8 @@ func (c *Cluster) Decide(r *Range, rng *rand.Rand) Decision {
 			return d // costs less than a replica
 		}
 	}
-	if move.Action == NoAction && repair.Reason.Cause != InPlace {
-		return repair
+	if move.Action == NoAction && blocked.Reason.Cause != InPlace {
+		return blocked
 	}
 	return move
 }

@@ -90,7 +90,7 @@ const (
 	TooSmall                     // below the minimum size, as is the neighbour
 	Misaligned                   // replicas are elsewhere than the left neighbour's
 	Unmergeable                  // too small, but the merge is impossible for now
-	VoterSilent                  // so nothing is moved without need
+	ReplicaSilent                // so nothing is moved without need
 )
 
 // String is the cause in words.
@@ -99,7 +99,7 @@ func (c Cause) String() string {
 		"a joint configuration is in force", "a learner was left behind", "the store is gone", "the store is being decommissioned",
 		"too few replicas", "too many replicas", "violated constraints", "diversity", "load or space", "the node drains",
 		"lease preference", "nearer to the requests", "too large", "too many requests", "too small",
-		"replicas elsewhere than the left neighbour's", "cannot merge for now", "a voter is silent"}[c]
+		"replicas elsewhere than the left neighbour's", "cannot merge for now", "a replica is silent"}[c]
 }
 
 // Exclusion says why a store could not be a target.
@@ -184,7 +184,9 @@ func (r *Reason) text(a Action) string {
 	switch r.Cause {
 	case NoQuorum:
 		add("%d of %d voters answer, a quorum is %d", r.Current, r.Voters, r.Quorum)
-	case QuorumAtRisk, NoLeaseTarget:
+	case NoLeaseTarget:
+		add("the others are draining, silent or behind")
+	case QuorumAtRisk:
 		add("%d of %d voters are up to date, a quorum is %d", r.Current, r.Voters, r.Quorum)
 	case TooFew, TooMany:
 		add("%d wanted", r.Wanted)

@@ -345,7 +345,7 @@ func judgeRest(t *rapid.T, w *world, r *Range) {
 		return // nothing is moved without need
 	}
 	for _, rep := range v.replicas {
-		if rep.status.leaves() {
+		if rep.status.leaves() || rep.status == Unavailable {
 			return // of those that stay too few are known to the naive count
 		}
 	}

@@ -13,8 +13,12 @@ func (c *Cluster) Rebalance(r *Range, rng *rand.Rand) Decision {
 		d.Action, d.Changes = NoAction, nil // Repair's affair
 		return d
 	}
-	if voters, answer := v.count(Voter, func(r *replica) bool { return r.status.Answers() }); answer < voters {
-		return v.nothing(VoterSilent)
+	for _, r := range v.replicas {
+		// A voter that does not answer puts the quorum at risk; a non-voter may be back in a
+		// moment, and what is best depends on it.
+		if r.status == Unavailable || r.role == Voter && !r.status.Answers() {
+			return v.nothing(ReplicaSilent)
+		}
 	}
 	s := &search{view: v, set: v.staying()}
 	s.prepare()
@@ -76,7 +80,7 @@ func (s *search) consider(target int) {
 	}
 	for k := range s.set {
 		r := &s.set[k]
-		if !r.status.Answers() || s.asTarget(target, r.role, r, s.c.Settings.FullRebalance) != NotExcluded {
+		if s.asTarget(target, r.role, r, s.c.Settings.FullRebalance) != NotExcluded {
 			continue
 		}
 		after := s.before
@@ -90,6 +94,12 @@ func (s *search) consider(target int) {
 			after.VoterViolations, after.Violations = s.violations(s.moved(k, target))
 		}
 		o := option{source: k, target: target, after: after}
+		if r.role == Voter {
+			o.trouble = 1
+		}
+		if r.id == s.r.Leaseholder {
+			o.trouble = 2
+		}
 		switch way := after.Compare(s.before); {
 		case way < 0 && s.safeMove(k, target):
 			o.fill, o.relief, o.dim = s.fill(target), s.relief(target), numDimensions
