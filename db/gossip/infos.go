@@ -103,11 +103,16 @@ func (s *infos) get(key string) (*Info, bool) {
 }
 
 // visit calls f for the infos whose keys begin with prefix, in the order of their keys,
-// until it returns false.
+// until it returns false. f may add infos.
 func (s *infos) visit(prefix string, f func(*Info) bool) {
-	for i := sort.SearchStrings(s.keys, prefix); i < len(s.keys); i++ {
-		if !strings.HasPrefix(s.keys[i], prefix) || !f(&s.byKey[s.keys[i]].info) {
+	i := sort.SearchStrings(s.keys, prefix)
+	for i < len(s.keys) {
+		key := s.keys[i]
+		if !strings.HasPrefix(key, prefix) || !f(&s.byKey[key].info) {
 			return
+		}
+		if i++; s.keys[i-1] != key {
+			i = sort.SearchStrings(s.keys, key) + 1 // f added infos before this one
 		}
 	}
 }
@@ -116,10 +121,14 @@ func (s *infos) visit(prefix string, f func(*Info) bool) {
 // number up to which they are complete. What the peer himself told is left out. A zero
 // peer is one about whom nothing is known.
 func (s *infos) news(seq uint64, peer teller, maxBytes int) (list []Info, upTo uint64) {
-	e := s.last
-	for e != nil && e.seq > seq {
-		e = e.prev
+	e, after := s.last, 0
+	for ; e != nil && e.seq > seq; e = e.prev {
+		after++
 	}
+	if after == 0 {
+		return nil, s.seq
+	}
+	list = make([]Info, 0, after)
 	if e == nil {
 		e = s.first
 	} else {

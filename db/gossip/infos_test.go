@@ -148,6 +148,25 @@ func TestNewsAreComplete(t *testing.T) {
 	})
 }
 
+// Whoever visits may add infos, and sees each key once all the same.
+func TestAddWhileVisiting(t *testing.T) {
+	s := newInfos()
+	add := func(key string) { s.add(Info{Key: key, Version: hlc.Timestamp{Wall: 1}}, teller{}) }
+	for _, key := range []string{"b", "d", "f"} {
+		add(key)
+	}
+	seen := ""
+	s.visit("", func(x *Info) bool {
+		seen += x.Key
+		add(string(x.Key[0] - 1))
+		add("z")
+		return true
+	})
+	if seen != "bdfz" {
+		t.Fatal(seen)
+	}
+}
+
 // Every message decodes to itself, and says beforehand how long it is.
 func TestMessages(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
