@@ -59,11 +59,16 @@ func (w *mixed) Setup(t env.Task, c *Client) error {
 
 // Run implements Workload.
 func (w *mixed) Run(t env.Task, c *Client) {
+	w.loop(t, c, func() outcome { return w.parts[weighted(c.Rand, w.weights...)].once(t, c) })
+}
+
+// loop does step after step, until the client is done.
+func (b *base) loop(t env.Task, c *Client, step func() outcome) {
 	for !c.Done() && t.Err() == nil {
-		o := w.parts[weighted(c.Rand, w.weights...)].once(t, c)
-		pause := exponential(c.Rand, w.Think)
+		o := step()
+		pause := exponential(c.Rand, b.Think)
 		if !o.ok() { // a refusal may cost no time: never ask again at the same instant
-			pause = max(pause, w.backoff(c))
+			pause = max(pause, b.backoff(c))
 		}
 		if pause > 0 && t.Sleep(pause) != nil {
 			return
@@ -78,10 +83,15 @@ func (b *base) backoff(c *Client) time.Duration {
 
 // Final implements Workload.
 func (w *mixed) Final(t env.Task, c *Client) Final {
+	return w.final(c, func(slot int) error { return w.serve(t, c, slot) })
+}
+
+// final has slot after slot served, until one is not.
+func (b *base) final(c *Client, serve func(slot int) error) Final {
 	begin := c.Now()
-	f := Final{Slots: w.Slots}
-	for slot := range w.Slots {
-		if err := w.serve(t, c, slot); err != nil {
+	f := Final{Slots: b.Slots}
+	for slot := range b.Slots {
+		if err := serve(slot); err != nil {
 			f.Missing, f.LastError = slotPrefix(slot), err.Error()
 			break
 		}

@@ -65,16 +65,7 @@ func (w *transactional) Run(t env.Task, c *Client) {
 			return
 		}
 	}
-	for !c.Done() && t.Err() == nil {
-		o := w.step(t, c)
-		pause := exponential(c.Rand, w.Think)
-		if !o.ok() { // a refusal may cost no time: never ask again at the same instant
-			pause = max(pause, w.backoff(c))
-		}
-		if pause > 0 && t.Sleep(pause) != nil {
-			return
-		}
-	}
+	w.loop(t, c, func() outcome { return w.step(t, c) })
 }
 
 const (
@@ -98,17 +89,7 @@ func (w *transactional) step(t env.Task, c *Client) outcome {
 
 // Final implements Workload.
 func (w *transactional) Final(t env.Task, c *Client) Final {
-	begin := c.Now()
-	f := Final{Slots: w.Slots}
-	for slot := range w.Slots {
-		if err := w.serve(t, c, slot); err != nil {
-			f.Missing, f.LastError = slotPrefix(slot), err.Error()
-			break
-		}
-		f.Served++
-	}
-	f.Took = time.Duration(c.Now() - begin)
-	return f
+	return w.final(c, func(slot int) error { return w.serve(t, c, slot) })
 }
 
 // serve writes to a slot, then reads all of it.
