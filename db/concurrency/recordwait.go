@@ -65,7 +65,9 @@ func (s *Sequencer) awaitPush(t env.Task, p *PushWait) (*kv.Txn, *kv.Error) {
 			s.cfg.Env.Probe(probePusheeExpired)
 			continue
 		}
-		if err := t.Park("pushee", left); err != nil && err != env.ErrTimeout {
+		// Not for less than this: the hybrid clock stands still while the wall clock is behind
+		// it, and the time left with it.
+		if err := t.Park("pushee", max(left, time.Millisecond)); err != nil && err != env.ErrTimeout {
 			return nil, kv.Errorf(kv.Timeout, "waiting for transaction %s: %s", kv.FormatTxnID(p.req.Pushee.ID), err)
 		}
 	}
