@@ -222,14 +222,20 @@ func (r *Resolved) inForce(knobs []*env.Knob, name string, usual int64) int64 {
 	return r.Knob(name, usual)
 }
 
-// slowness reads from the knobs how long leases and elections last, and widens the
-// bounds of liveness by what they are longer than usual. A system without these
-// knobs is taken to have the usual durations.
+// slowness reads from the knobs how long leases and elections last, and how long locks
+// of the dead stay, and widens the bounds of liveness by what that is longer than usual.
+// A system without these knobs is taken to have the usual durations.
 func (r *Resolved) slowness(knobs []*env.Knob) {
-	const lease, election = 6 * time.Second, 2 * time.Second
+	const lease, election, expiration, grace = 6 * time.Second, 2 * time.Second, 5 * time.Second, 2 * time.Second
 	r.Lease = time.Duration(r.inForce(knobs, "lease.duration", int64(lease)))
 	r.Election = time.Duration(r.inForce(knobs, "raft.tick", int64(500*time.Millisecond)) * r.inForce(knobs, "raft.election.ticks", 4))
 	more := 2*max(0, r.Lease-lease) + 4*max(0, r.Election-election)
+	if workloads.Transactional(r.Scenario.Workload.Name) {
+		// A transaction whose gateway died is anybody's to abort after the one, and one
+		// whose client died is rolled back by its gateway after the other.
+		more += max(0, time.Duration(r.inForce(knobs, "txn.expiration", int64(expiration)))-expiration)
+		more += max(0, time.Duration(r.inForce(knobs, "session.grace", int64(grace)))-grace)
+	}
 	r.Liveness += more
 	r.Settle += more
 	// Clients go on until liveness has been judged.

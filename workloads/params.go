@@ -140,20 +140,26 @@ func (x Txn) validate() error {
 	return nil
 }
 
-// kinds are the workloads that New knows, with a sentence about each.
-func kinds() []struct{ name, doc string } {
-	return []struct{ name, doc string }{
-		{"register", "registers: reads, writes, compare-and-set, deletes, scans, batches, reads of the past; no transactions"},
-		{"increments", "counters: every increment counts exactly once"},
-		{"set", "sets: what was added is there"},
-		{"mixed", "registers, counters and sets at once"},
-		{"append", "transactions that read lists and append to them; a list is one value, or a row for each element"},
-		{"registers", "transactions of every operation there is on registers, with counters and sets if weighed"},
-		{"bank", "transfers between accounts, which are closed when empty; the total is kept, in the past too"},
-		{"long-fork", "blind writes of single keys, and reads of several: all see one order"},
-		{"g2", "inserts that look first whether there is anything, in two ranges: at most one succeeds"},
-		{"monotonic", "each transaction writes more than the greatest value there is: timestamps rise with values"},
-		{"sequential", "keys written one after the other: whoever sees a later one sees the earlier ones"},
+// kind is a workload that New knows.
+type kind struct {
+	name string
+	txns bool   // what its clients do are transactions
+	doc  string // a sentence about it
+}
+
+func kinds() []kind {
+	return []kind{
+		{"register", false, "registers: reads, writes, compare-and-set, deletes, scans, batches, reads of the past; no transactions"},
+		{"increments", false, "counters: every increment counts exactly once"},
+		{"set", false, "sets: what was added is there"},
+		{"mixed", false, "registers, counters and sets at once"},
+		{"append", true, "transactions that read lists and append to them; a list is one value, or a row for each element"},
+		{"registers", true, "transactions of every operation there is on registers, with counters and sets if weighed"},
+		{"bank", true, "transfers between accounts, which are closed when empty; the total is kept, in the past too"},
+		{"long-fork", true, "blind writes of single keys, and reads of several: all see one order"},
+		{"g2", true, "inserts that look first whether there is anything, in two ranges: at most one succeeds"},
+		{"monotonic", true, "each transaction writes more than the greatest value there is: timestamps rise with values"},
+		{"sequential", true, "keys written one after the other: whoever sees a later one sees the earlier ones"},
 	}
 }
 
@@ -174,6 +180,11 @@ func Doc(name string) string {
 		}
 	}
 	return ""
+}
+
+// Transactional reports whether what clients of the workload do are transactions.
+func Transactional(name string) bool {
+	return slices.ContainsFunc(kinds(), func(k kind) bool { return k.name == name && k.txns })
 }
 
 // New makes a workload for one run.
