@@ -13,7 +13,7 @@ import (
 // CompareReplicas compares, range by range, all living replicas that have applied
 // the same index. What is replicated must be the same, byte for byte.
 func (w *Watcher) CompareReplicas() {
-	for _, desc := range w.cluster.Ranges() {
+	for _, desc := range w.cluster.Descriptors() {
 		w.compareRange(desc)
 	}
 }
@@ -79,7 +79,7 @@ func checksum(s *server.Server, r *replica.Replica) (uint64, error) {
 // CaughtUp reports whether all replicas of all ranges live and have applied the
 // same index as their peers.
 func (w *Watcher) CaughtUp() bool {
-	for _, desc := range w.cluster.Ranges() {
+	for _, desc := range w.cluster.Descriptors() {
 		var index uint64
 		for i, d := range desc.Replicas {
 			s := w.cluster.Nodes()[d.NodeID-1].Server()

@@ -37,6 +37,7 @@ type Watcher struct {
 	sums      int64 // pairs of replicas compared byte by byte
 	truncated int64
 	snapshots int64
+	splits    int64
 	rejected  [8]int64
 }
 
@@ -146,6 +147,9 @@ func (w *Watcher) firstApplied(l *rangeLog, r *replica.Replica, c *replica.Comma
 		w.truncated++
 	case replica.KindWrite:
 		w.write(l, r, c)
+	case replica.KindSplit:
+		w.write(l, r, c)
+		w.split(l, c.Split)
 	}
 }
 
@@ -176,6 +180,20 @@ func (w *Watcher) LeaderChanged(*replica.Replica, uint64, kv.ReplicaID) {}
 // SnapshotApplied implements replica.Observer.
 func (w *Watcher) SnapshotApplied(*replica.Replica, uint64) { w.snapshots++ }
 
+// split begins the right side with the leases of the left one.
+func (w *Watcher) split(l *rangeLog, s *replica.Split) {
+	w.splits++
+	right := w.rangeLog(s.Right.RangeID)
+	if len(right.leases) > 0 || len(right.entries) > 0 {
+		w.problem("r%d: begins by a split of r%d, and has begun before", right.id, l.id)
+		return
+	}
+	right.leases = slices.Clone(l.leases)
+}
+
+// SplitApplied implements replica.Observer: see split, which looks at each once.
+func (w *Watcher) SplitApplied(*replica.Replica, *replica.Replica) {}
+
 // Versions are all that any replica applied and that were committed, range by range.
 // Those of intents that nobody has resolved are not among them, though their
 // transactions may be committed; the verdict counts them.
@@ -199,6 +217,7 @@ func (w *Watcher) Verdicts() []checker.Verdict {
 		{Name: "replicas compared", N: w.sums},
 		{Name: "truncations", N: w.truncated},
 		{Name: "snapshots", N: w.snapshots},
+		{Name: "splits", N: w.splits},
 		{Name: "intents never resolved", N: int64(len(w.ledger.provisional))},
 	}}
 	v.Details = append(v.Details, w.problems...)

@@ -72,6 +72,9 @@ func (r *Request) add(q kv.Request) {
 	}
 	switch q := q.(type) {
 	case *kv.GetRequest, *kv.ScanRequest, *kv.ReverseScanRequest:
+		if r.WaitPolicy == kv.WaitCommitted {
+			break
+		}
 		strength := kv.LockOf(q).Lock
 		if strength != kv.LockNone && r.Txn != nil {
 			access = Write // two who lock the same key come one after the other
@@ -93,6 +96,11 @@ func (r *Request) add(q kv.Request) {
 		record(r.txnID(), Write)
 		if len(q.InFlight) > 0 {
 			return // staged: nothing is resolved, and writes in flight are not waited for
+		}
+		if t := q.Trigger; t != nil && t.Split != nil {
+			// Nothing goes on in the range while it is divided, and what went on is applied.
+			all := keys.Span{Key: t.Split.Left.StartKey, EndKey: t.Split.Right.EndKey}
+			r.Latches = append(r.Latches, Latch{all, Write}, Latch{keys.RangeLocalSpan(all), Write})
 		}
 		for _, l := range q.LockSpans { // its locks in this range are resolved with it
 			r.Latches = append(r.Latches, Latch{l, Write})

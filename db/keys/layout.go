@@ -179,8 +179,15 @@ func StoreSpan() Span { return prefixSpan(Key{localByte, localStore}) }
 func RangeDescriptorKey(start Key) Key { return append(rangeLocal(start), kindDescriptor) }
 
 // TxnRecordKey holds the record of a transaction, which is anchored at the first
-// key that it wrote.
+// key that it wrote. If that belongs to another key, so does the record.
 func TxnRecordKey(anchor Key, txn TxnID) Key {
+	if of, _, ok := DecodeRangeLocal(anchor); ok {
+		anchor = of
+	}
+	return txnRecordKey(anchor, txn)
+}
+
+func txnRecordKey(anchor Key, txn TxnID) Key {
 	return append(append(rangeLocal(anchor), kindTxnRecord), txn[:]...)
 }
 
@@ -222,12 +229,43 @@ func Addr(k Key) (Key, bool) {
 	return addressed, ok
 }
 
+// MetaKeys are where the descriptor of a range that holds [start, end) is recorded: by its
+// end in meta2 and, if it holds a part of meta2, by the end of that part in meta1.
+func MetaKeys(start, end Key) []Key {
+	var ks []Key
+	if Meta2End.Less(end) {
+		ks = append(ks, Meta2Key(end))
+	}
+	if start.Less(Meta2End) && Meta2.Less(end) {
+		part := Max
+		if end.Less(Meta2End) {
+			part = end[1:]
+		}
+		ks = append(ks, Meta1Key(part))
+	}
+	return ks
+}
+
 // Meta1Key and Meta2Key are where the descriptor of a range is found, by the key
 // at which the range ends (for Meta1Key: a key of meta2, without its first byte).
 func Meta1Key(end Key) Key { return append(Key{meta1Byte}, end...) }
 
 // Meta2Key: see Meta1Key.
 func Meta2Key(end Key) Key { return append(Key{meta2Byte}, end...) }
+
+// MetaKeyBelow is where the search for the range begins that holds the keys just below
+// end: the descriptor is the first entry at or above it. Otherwise it is like MetaKey.
+func MetaKeyBelow(end Key) (meta, metaEnd Key, ok bool) {
+	switch {
+	case !Meta2.Less(end):
+		return nil, nil, false
+	case end.Equal(Meta2End):
+		return Meta1Key(Max), Meta1End, true
+	case end.Less(Meta2End):
+		return Meta1Key(end[1:]), Meta1End, true
+	}
+	return Meta2Key(end), Meta2End, true
+}
 
 // MetaKey is where the search for k's range begins: the descriptor is the first
 // entry strictly above it, below metaEnd. For keys of meta1, and those below it,
@@ -259,6 +297,9 @@ func DecodeNodeLivenessKey(k Key) (n NodeID, ok bool) {
 	v, rest, ok := DecodeUint(k[2:])
 	return NodeID(v), ok && len(rest) == 0 && v <= math.MaxInt32
 }
+
+// RangeIDCounterKey counts the ranges that were ever made: it holds the highest RangeID.
+var RangeIDCounterKey = append(System.Clone(), "range-ids"...)
 
 // TablePrefix begins every key of a table.
 func TablePrefix(table uint64) Key { return AppendUint(Key{tableByte}, table) }

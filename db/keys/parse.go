@@ -143,7 +143,7 @@ func (p *parser) rangeLocal() (Key, bool) {
 		return RangeDescriptorKey(addressed), true
 	case localNames[kindTxnRecord]:
 		txn, ok := p.txnID()
-		return TxnRecordKey(addressed, txn), ok
+		return txnRecordKey(addressed, txn), ok
 	}
 	return nil, false
 }

@@ -145,7 +145,7 @@ func (ba *BatchRequest) Repeatable() bool {
 // phase.
 func (ba *BatchRequest) IsCompleteTxn() bool {
 	et := ba.EndTxn()
-	if ba.Txn == nil || et == nil || !et.Commit || et.Prevent1PC || len(et.InFlight) > 0 {
+	if ba.Txn == nil || et == nil || !et.Commit || et.Prevent1PC || et.Trigger != nil || len(et.InFlight) > 0 {
 		return false
 	}
 	next := int32(1)
@@ -274,6 +274,11 @@ func (ba *BatchRequest) Validate() *Error {
 		}
 		if _, ok := keys.Addr(s.Key); !ok {
 			return bad(i, "%s cannot be addressed", s)
+		}
+		if et, ok := r.(*EndTxnRequest); ok && et.Trigger != nil {
+			if err := et.Trigger.check(et); err != nil {
+				return bad(i, "%s", err)
+			}
 		}
 	}
 	return nil

@@ -29,6 +29,7 @@ var oneOfEach = []struct {
 	{&ReverseScanRequest{}, &ReverseScanResponse{}},
 	{&TransferLeaseRequest{}, &TransferLeaseResponse{}},
 	{&RequestLeaseRequest{}, &RequestLeaseResponse{}},
+	{&AdminSplitRequest{}, &AdminSplitResponse{}},
 	{&InitPutRequest{}, &InitPutResponse{}},
 	{&DeleteRangeRequest{}, &DeleteRangeResponse{}},
 	{&RefreshRequest{}, &RefreshResponse{}},

@@ -71,10 +71,14 @@ const (
 	WaitBlock WaitPolicy = iota // waits, and pushes
 	WaitError                   // fails with LockConflict, unless the holder is no more
 	WaitSkip                    // a locking read leaves out what is locked
+	// WaitCommitted reads what is committed, as if there were no locks, and is no promise
+	// that it stays so. Ranges are looked up like this: whoever has to push the holder of
+	// a lock in the index must be able to find the holder's record by the same index.
+	WaitCommitted
 	numWaitPolicies
 )
 
-var waitPolicyNames = [numWaitPolicies]string{"block", "error", "skip locked"}
+var waitPolicyNames = [numWaitPolicies]string{"block", "error", "skip locked", "committed"}
 
 // String is the policy's name.
 func (p WaitPolicy) String() string {

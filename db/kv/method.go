@@ -3,7 +3,7 @@ package kv
 // Method says what a request asks for. Values are part of the encoding.
 type Method uint8
 
-// The methods. TruncateLog and those from AdminSplit on are reserved: they have
+// The methods. TruncateLog, AdminMerge and AdminChangeReplicas are reserved: they have
 // numbers so that traces and stored commands keep theirs, and no request types yet.
 const (
 	Get Method = iota + 1
@@ -16,7 +16,7 @@ const (
 	TransferLease // to the leaseholder: hand the lease to another replica
 	RequestLease  // to any replica: acquire the lease, if that is allowed
 	TruncateLog
-	AdminSplit
+	AdminSplit // to the leaseholder: divide the range at a key
 	AdminMerge
 	AdminChangeReplicas
 	InitPut
@@ -62,7 +62,7 @@ var methods = [numMethods]struct {
 	TransferLease:       {"TransferLease", flagAdmin},
 	RequestLease:        {"RequestLease", flagAdmin},
 	TruncateLog:         {"TruncateLog", flagAdmin},
-	AdminSplit:          {"AdminSplit", flagAdmin},
+	AdminSplit:          {"AdminSplit", flagAdmin | flagRepeat},
 	AdminMerge:          {"AdminMerge", flagAdmin},
 	AdminChangeReplicas: {"AdminChangeReplicas", flagAdmin},
 	InitPut:             {"InitPut", flagRead | flagWrite | flagIntent},

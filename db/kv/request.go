@@ -105,6 +105,14 @@ type (
 		RequestHeader
 		Key keys.Key
 	}
+
+	// AdminSplitRequest asks the leaseholder of the range that holds Key to divide it so
+	// that a new range begins at SplitKey. It succeeds if a range begins there already.
+	// Without a SplitKey the range is divided where it is most even.
+	AdminSplitRequest struct {
+		RequestHeader
+		Key, SplitKey keys.Key
+	}
 )
 
 // Method implements Request.
@@ -117,6 +125,7 @@ func (*ScanRequest) Method() Method           { return Scan }
 func (*ReverseScanRequest) Method() Method    { return ReverseScan }
 func (*TransferLeaseRequest) Method() Method  { return TransferLease }
 func (*RequestLeaseRequest) Method() Method   { return RequestLease }
+func (*AdminSplitRequest) Method() Method     { return AdminSplit }
 
 // Span implements Request.
 func (r *GetRequest) Span() keys.Span            { return keys.Span{Key: r.Key} }
@@ -128,6 +137,7 @@ func (r *ScanRequest) Span() keys.Span           { return keys.Span{Key: r.Key, 
 func (r *ReverseScanRequest) Span() keys.Span    { return keys.Span{Key: r.Key, EndKey: r.EndKey} }
 func (r *TransferLeaseRequest) Span() keys.Span  { return keys.Span{Key: r.Key} }
 func (r *RequestLeaseRequest) Span() keys.Span   { return keys.Span{Key: r.Key} }
+func (r *AdminSplitRequest) Span() keys.Span     { return keys.Span{Key: r.Key} }
 
 // Size implements Request.
 func (r *GetRequest) Size() int { return codec.SizeBytes(r.Key) }
@@ -143,6 +153,7 @@ func (r *TransferLeaseRequest) Size() int {
 	return codec.SizeBytes(r.Key) + codec.SizeVarint(int64(r.Target))
 }
 func (r *RequestLeaseRequest) Size() int { return codec.SizeBytes(r.Key) }
+func (r *AdminSplitRequest) Size() int   { return sizeKeySpan(r.Key, r.SplitKey) }
 
 // Encode implements Request.
 func (r *GetRequest) Encode(b []byte) []byte { return codec.AppendBytes(b, r.Key) }
@@ -163,6 +174,7 @@ func (r *TransferLeaseRequest) Encode(b []byte) []byte {
 	return codec.AppendVarint(codec.AppendBytes(b, r.Key), int64(r.Target))
 }
 func (r *RequestLeaseRequest) Encode(b []byte) []byte { return codec.AppendBytes(b, r.Key) }
+func (r *AdminSplitRequest) Encode(b []byte) []byte   { return appendKeySpan(b, r.Key, r.SplitKey) }
 
 // The first byte of a request is its method and these flags: what most requests do
 // not have costs them nothing.
@@ -264,6 +276,8 @@ func decodeBody(m Method, h RequestHeader, lock Locking, r *codec.Reader) Reques
 		return &TransferLeaseRequest{RequestHeader: h, Key: r.Bytes(), Target: StoreID(r.Int32())}
 	case RequestLease:
 		return &RequestLeaseRequest{RequestHeader: h, Key: r.Bytes()}
+	case AdminSplit:
+		return &AdminSplitRequest{RequestHeader: h, Key: r.Bytes(), SplitKey: r.Bytes()}
 	}
 	return decodeTxnBody(m, h, r)
 }
@@ -309,6 +323,8 @@ func FormatRequest(r Request) string {
 		return fmt.Sprintf("Increment(%s, %+d)", r.Key, r.By)
 	case *TransferLeaseRequest:
 		return fmt.Sprintf("TransferLease(%s, s%d)", r.Key, r.Target)
+	case *AdminSplitRequest:
+		return fmt.Sprintf("AdminSplit(%s, at %s)", r.Key, r.SplitKey)
 	}
 	if l := lockingOf(r); l != (Locking{}) {
 		return fmt.Sprintf("%s(%s, %s %s)", r.Method(), r.Span(), l.Durability, l.Lock)

@@ -63,6 +63,9 @@ type (
 
 	// RequestLeaseResponse carries the lease that is in force.
 	RequestLeaseResponse struct{ Lease Lease }
+
+	// AdminSplitResponse says that a range begins at the key.
+	AdminSplitResponse struct{ SplitKey keys.Key }
 )
 
 // Method implements Response.
@@ -75,6 +78,7 @@ func (*ScanResponse) Method() Method           { return Scan }
 func (*ReverseScanResponse) Method() Method    { return ReverseScan }
 func (*TransferLeaseResponse) Method() Method  { return TransferLease }
 func (*RequestLeaseResponse) Method() Method   { return RequestLease }
+func (*AdminSplitResponse) Method() Method     { return AdminSplit }
 
 // Size is the length of Encode's output.
 func (kv *KeyValue) Size() int {
@@ -133,6 +137,7 @@ func (r *ScanResponse) Size() int          { return sizeRows(r.Rows) + r.Resume.
 func (r *ReverseScanResponse) Size() int   { return sizeRows(r.Rows) + r.Resume.Size() }
 func (r *TransferLeaseResponse) Size() int { return r.Lease.Size() }
 func (r *RequestLeaseResponse) Size() int  { return r.Lease.Size() }
+func (r *AdminSplitResponse) Size() int    { return codec.SizeBytes(r.SplitKey) }
 
 // Encode implements Response.
 func (r *GetResponse) Encode(b []byte) []byte {
@@ -150,6 +155,7 @@ func (r *ReverseScanResponse) Encode(b []byte) []byte {
 }
 func (r *TransferLeaseResponse) Encode(b []byte) []byte { return r.Lease.Encode(b) }
 func (r *RequestLeaseResponse) Encode(b []byte) []byte  { return r.Lease.Encode(b) }
+func (r *AdminSplitResponse) Encode(b []byte) []byte    { return codec.AppendBytes(b, r.SplitKey) }
 
 // decodeResponse reads what Encode wrote of a response of method m.
 func decodeResponse(m Method, r *codec.Reader) Response {
@@ -172,6 +178,8 @@ func decodeResponse(m Method, r *codec.Reader) Response {
 		return &TransferLeaseResponse{Lease: DecodeLease(r)}
 	case RequestLease:
 		return &RequestLeaseResponse{Lease: DecodeLease(r)}
+	case AdminSplit:
+		return &AdminSplitResponse{SplitKey: r.Bytes()}
 	}
 	return decodeTxnResponse(m, r)
 }

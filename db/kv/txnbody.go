@@ -32,7 +32,7 @@ func (r *RecoverTxnRequest) Size() int {
 }
 func (r *HeartbeatTxnRequest) Size() int { return codec.SizeBytes(r.Key) + r.Now.Size() }
 func (r *EndTxnRequest) Size() int {
-	return codec.SizeBytes(r.Key) + r.Deadline.Size() + sizeWrites(r.InFlight) + sizeSpans(r.LockSpans) + 3*codec.SizeBool
+	return codec.SizeBytes(r.Key) + r.Deadline.Size() + sizeWrites(r.InFlight) + sizeSpans(r.LockSpans) + 2*codec.SizeBool + codec.SizeByte + r.Trigger.Size()
 }
 func (r *ResolveIntentRequest) Size() int {
 	return codec.SizeBytes(r.Key) + sizeResolve(&r.Txn, r.IgnoredSeqs, r.ClockObservation)
@@ -80,7 +80,15 @@ func (r *HeartbeatTxnRequest) Encode(b []byte) []byte {
 func (r *EndTxnRequest) Encode(b []byte) []byte {
 	b = codec.AppendBool(codec.AppendBytes(b, r.Key), r.Commit)
 	b = appendSpans(appendWrites(r.Deadline.Encode(b), r.InFlight), r.LockSpans)
-	return codec.AppendBool(codec.AppendBool(b, r.Poison), r.Prevent1PC)
+	b = codec.AppendBool(b, r.Poison)
+	var flags byte
+	if r.Prevent1PC {
+		flags |= endPrevent1PC
+	}
+	if r.Trigger == nil {
+		return append(b, flags)
+	}
+	return r.Trigger.Encode(append(b, flags|endTrigger))
 }
 func (r *ResolveIntentRequest) Encode(b []byte) []byte {
 	return appendResolve(codec.AppendBytes(b, r.Key), &r.Txn, r.Status, r.IgnoredSeqs, r.Poison, r.ClockObservation)
@@ -104,6 +112,24 @@ func sizeResolve(m *TxnMeta, ignored []SeqRange, o ObservedTimestamp) int {
 func appendResolve(b []byte, m *TxnMeta, s TxnStatus, ignored []SeqRange, poison bool, o ObservedTimestamp) []byte {
 	b = appendSeqs(append(m.Encode(b), byte(s)), ignored)
 	return appendObserved(codec.AppendBool(b, poison), o)
+}
+
+// Flags of an EndTxn: most have none.
+const (
+	endPrevent1PC byte = 1 << iota
+	endTrigger
+	endFlags
+)
+
+func decodeEndTxn(h RequestHeader, r *codec.Reader) *EndTxnRequest {
+	et := &EndTxnRequest{RequestHeader: h, Key: r.Bytes(), Commit: r.Bool(), Deadline: hlc.Decode(r),
+		InFlight: decodeWrites(r), LockSpans: decodeSpans(r), Poison: r.Bool()}
+	flags := decodeEnum(r, endFlags)
+	et.Prevent1PC = flags&endPrevent1PC != 0
+	if flags&endTrigger != 0 {
+		et.Trigger = DecodeCommitTrigger(r)
+	}
+	return et
 }
 
 // minGCKeySize is the least that a GCKey takes.
@@ -146,8 +172,7 @@ func decodeTxnBody(m Method, h RequestHeader, r *codec.Reader) Request {
 	case HeartbeatTxn:
 		return &HeartbeatTxnRequest{RequestHeader: h, Key: r.Bytes(), Now: hlc.Decode(r)}
 	case EndTxn:
-		return &EndTxnRequest{RequestHeader: h, Key: r.Bytes(), Commit: r.Bool(), Deadline: hlc.Decode(r),
-			InFlight: decodeWrites(r), LockSpans: decodeSpans(r), Poison: r.Bool(), Prevent1PC: r.Bool()}
+		return decodeEndTxn(h, r)
 	case ResolveIntent:
 		return &ResolveIntentRequest{RequestHeader: h, Key: r.Bytes(), Txn: DecodeTxnMeta(r), Status: decodeTxnStatus(r),
 			IgnoredSeqs: decodeSeqs(r), Poison: r.Bool(), ClockObservation: decodeObserved(r)}

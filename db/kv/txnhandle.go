@@ -268,7 +268,19 @@ func (tx *TxnHandle) CommitWith(t env.Task, h Header, requests ...Request) (*Bat
 	if tx.ended && len(requests) == 0 {
 		return &BatchResponse{}, nil
 	}
-	all := append(append(make([]Request, 0, len(requests)+1), requests...), &EndTxnRequest{Commit: true, Deadline: tx.deadline})
+	return tx.commit(t, h, nil, requests)
+}
+
+// CommitTrigger is Commit with what the commit does to the range that holds the
+// transaction's record, which is that of the first key that it wrote.
+func (tx *TxnHandle) CommitTrigger(t env.Task, trigger *CommitTrigger) error {
+	_, err := tx.commit(t, Header{}, trigger, nil)
+	return err
+}
+
+func (tx *TxnHandle) commit(t env.Task, h Header, trigger *CommitTrigger, requests []Request) (*BatchResponse, error) {
+	end := &EndTxnRequest{Commit: true, Deadline: tx.deadline, Trigger: trigger}
+	all := append(append(make([]Request, 0, len(requests)+1), requests...), end)
 	br, err := tx.Batch(t, h, all...)
 	if err != nil {
 		return nil, err

@@ -142,6 +142,9 @@ type (
 		Poison bool
 		// Prevent1PC: write intents and a record even where one phase would do.
 		Prevent1PC bool
+		// Trigger is what the commit does to the range beside its data; nil: nothing. A
+		// commit that has one is neither staged nor made in one phase.
+		Trigger *CommitTrigger
 	}
 
 	// ResolveIntentRequest does at Key what has become of its lock's transaction.
@@ -320,6 +323,9 @@ func formatEndTxn(r *EndTxnRequest) string {
 	}
 	if !r.Deadline.IsEmpty() {
 		s += ", before " + r.Deadline.String()
+	}
+	if r.Trigger != nil {
+		s += ", " + r.Trigger.String()
 	}
 	if len(r.LockSpans) > 0 {
 		s += ", locks"

@@ -89,9 +89,29 @@ func (c *cache) insert(d *kv.RangeDescriptor) bool {
 	return true
 }
 
-// evict removes e, if it is still there.
-func (c *cache) evict(e *entry) {
-	if i := c.after(e.desc.StartKey); i < len(c.entries) && c.entries[i] == e {
-		c.entries = append(c.entries[:i], c.entries[i+1:]...)
+// gap is the descriptor as far as the cache has a gap around the beginning of the span, or
+// around its end: there d is the best that is known, though not beyond.
+func (c *cache) gap(d *kv.RangeDescriptor, s keys.Span, below bool) *kv.RangeDescriptor {
+	i := c.after(s.Key)
+	if below {
+		i = sort.Search(len(c.entries), func(i int) bool { return !c.entries[i].desc.EndKey.Less(s.EndKey) })
 	}
+	part := *d
+	if i > 0 && part.StartKey.Less(c.entries[i-1].desc.EndKey) {
+		part.StartKey = c.entries[i-1].desc.EndKey
+	}
+	if i < len(c.entries) && c.entries[i].desc.StartKey.Less(part.EndKey) {
+		part.EndKey = c.entries[i].desc.StartKey
+	}
+	return &part
+}
+
+// evict removes e, and reports whether it was still there.
+func (c *cache) evict(e *entry) bool {
+	i := c.after(e.desc.StartKey)
+	if i == len(c.entries) || c.entries[i] != e {
+		return false
+	}
+	c.entries = append(c.entries[:i], c.entries[i+1:]...)
+	return true
 }

@@ -129,7 +129,7 @@ func committedBy(ba *kv.BatchRequest, txn *kv.Txn) *kv.BatchResponse {
 // known beforehand, so that they can be given even if it is others who find that the
 // transaction is committed.
 func (l *committer) mayStage(ba *kv.BatchRequest) bool {
-	if !l.c.s.set.parallel {
+	if !l.c.s.set.parallel || ba.EndTxn().Trigger != nil {
 		return false
 	}
 	for _, r := range ba.Requests[:len(ba.Requests)-1] {

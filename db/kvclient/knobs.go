@@ -49,6 +49,7 @@ const (
 	ProbeAmbiguous   env.Probe = "kvclient: outcome of an attempt unknown"
 	ProbeRedirected  env.Probe = "kvclient: redirected to another leaseholder"
 	ProbeStale       env.Probe = "kvclient: stale descriptor"
+	ProbeBehind      env.Probe = "kvclient: index behind what is known"
 	ProbeExhausted   env.Probe = "kvclient: no replica took the batch"
 	ProbeCrossed     env.Probe = "kvclient: read crosses ranges"
 	ProbeReadRetried env.Probe = "kvclient: read tried again, outcome unknown"
@@ -73,7 +74,7 @@ const (
 
 // Probes lists the rare points of the room.
 func Probes() []env.Probe {
-	return []env.Probe{ProbeAmbiguous, ProbeRedirected, ProbeStale, ProbeExhausted, ProbeCrossed,
+	return []env.Probe{ProbeAmbiguous, ProbeRedirected, ProbeStale, ProbeBehind, ProbeExhausted, ProbeCrossed,
 		ProbeReadRetried, ProbeCoalesced, ProbeGatewayLost, ProbeDivided, ProbeTxnResent, ProbeTxnAbortNoticed,
 		ProbeTxnWriteLost, ProbeTxnStagedTooLow, ProbeTxnStaged, ProbeTxnRecovered, ProbeTxnRefreshed, ProbeTxnRefreshFailed,
 		ProbeTxnCondensed, ProbeTxnRestarted, ProbeTxnAborted, ProbeTxnAmbiguous, ProbeTxnCommitWait}

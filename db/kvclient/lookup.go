@@ -25,6 +25,10 @@ func (o *op) lookup() (e *entry, fresh bool, err *kv.Error) {
 		if o.cached() != nil {
 			continue
 		}
+		if e := o.behind; e != nil {
+			o.behind = nil
+			return e, fresh, nil
+		}
 		// Nobody knows the range, for now: meta2 may be about to change.
 		o.last = err
 		if o.last == nil {
@@ -37,22 +41,31 @@ func (o *op) lookup() (e *entry, fresh bool, err *kv.Error) {
 }
 
 // cached is the entry that holds, by what is known, the beginning of the op's span,
-// or its end. Of keys up to those of meta2 there is always one.
+// or its end. Of keys up to those of meta1 there is always one.
 func (o *op) cached() *entry {
 	r := o.r
+	var e *entry
+	var inMeta1, inMeta2 bool
+	var at keys.Span // a part of meta2 that the range holds, if it is the first
 	if o.below {
-		if e := r.cache.findBelow(o.span.EndKey); e != nil || keys.Meta2End.Less(o.span.EndKey) {
-			return e
-		}
-		return r.firstRange()
+		e = r.cache.findBelow(o.span.EndKey)
+		inMeta1, inMeta2 = !keys.Meta2.Less(o.span.EndKey), !keys.Meta2End.Less(o.span.EndKey)
+		at = keys.Span{Key: keys.Meta2, EndKey: o.span.EndKey}
+	} else {
+		e = r.cache.find(o.span.Key)
+		inMeta1, inMeta2 = o.span.Key.Less(keys.Meta2), o.span.Key.Less(keys.Meta2End)
+		at = keys.Span{Key: o.span.Key}
 	}
-	if e := r.cache.find(o.span.Key); e != nil || !o.span.Key.Less(keys.Meta2End) {
+	if e != nil || !inMeta2 {
 		return e
 	}
-	return r.firstRange()
+	if first := r.firstRange(); inMeta1 || first.desc.ContainsSpan(at) {
+		return first
+	}
+	return nil
 }
 
-// firstRange is an entry for the range that holds meta2, for when the cache has
+// firstRange is an entry for the range that holds meta1, for when the cache has
 // none. It is not part of the cache, where newer entries of other ranges that this
 // descriptor overlaps, being old, would keep it out.
 func (r *Router) firstRange() *entry {
@@ -65,15 +78,27 @@ func (r *Router) firstRange() *entry {
 	return r.first
 }
 
-// evict forgets e. Of the first range the newest descriptor that was ever seen is
-// remembered, since there is nowhere to look it up.
-func (r *Router) evict(e *entry) {
-	r.cache.evict(e)
-	if d := e.desc; len(d.StartKey) == 0 && (r.firstSeen == nil || d.Generation > r.firstSeen.Generation) {
+// insert takes a descriptor into the cache. Of the first range the newest that was ever
+// seen is remembered, since there is nowhere to look it up.
+func (r *Router) insert(d *kv.RangeDescriptor) (news bool) {
+	r.remember(d)
+	return r.cache.insert(d)
+}
+
+func (r *Router) remember(d *kv.RangeDescriptor) {
+	if d != nil && len(d.StartKey) == 0 && (r.firstSeen == nil || d.Generation > r.firstSeen.Generation) {
 		r.firstSeen = d
 	}
+}
+
+// evict forgets e.
+func (r *Router) evict(e *entry) {
+	known := r.cache.evict(e)
 	if r.first == e {
-		r.first = nil
+		r.first, known = nil, true
+	}
+	if known {
+		r.remember(e.desc)
 	}
 }
 
@@ -98,38 +123,76 @@ func (o *op) read() *kv.Error {
 	return err
 }
 
-// metaSpan is where in meta2 the wanted descriptor is the first. The range that
-// holds a key has an end above it; the one that holds the keys below k has an end
-// at k or above.
+// metaSpan is where in meta2, or for keys of meta2 in meta1, the wanted descriptor is
+// the first. The range that holds a key has an end above it; the one that holds the keys
+// below k has an end at k or above.
 func (o *op) metaSpan() (from, end keys.Key) {
 	if o.below {
-		return keys.Meta2Key(o.span.EndKey), keys.Meta2End
+		from, end, _ = keys.MetaKeyBelow(o.span.EndKey)
+		return from, end
 	}
 	meta, end, _ := keys.MetaKey(o.span.Key)
 	return meta.Next(), end
 }
 
+// readMeta reads the first descriptors of s, a span of meta2 or of meta1, into the cache.
+// It goes from range to range, if meta2 is in several, until it has found any.
+//
+// It reads what is committed and passes intents, which are those of splits and the like
+// under way. To wait for them would be to wait in a circle: they are pushed at the record
+// of their transaction, which is in the range that is being changed, and that has to be
+// looked up. What is committed is enough, since it is one change behind at most: somebody
+// whom it names has applied the next one, and tells.
 func (o *op) readMeta(s keys.Span) *kv.Error {
 	r := o.r
-	ba := &kv.BatchRequest{
-		Header:   kv.Header{Gateway: r.cfg.Self, ID: o.ba.ID, MaxKeys: r.set.prefetch},
-		Requests: []kv.Request{&kv.ScanRequest{Key: s.Key, EndKey: s.EndKey}},
-	}
-	br, crosses := r.newOp(o.t, ba, o.deadline).send()
-	if crosses {
-		return kv.Errorf(kv.NodeUnavailable, "meta2 is not within the first range")
-	}
-	if br.Err != nil {
-		return br.Err
-	}
-	rows, _ := kv.ScanResult(br.Responses[0])
-	for _, row := range rows {
-		d, err := kv.ParseDescriptor(row.Value)
+	for s.Key.Less(s.EndKey) {
+		e, _, err := o.metaOp(s).lookup()
 		if err != nil {
-			r.p.Log("descriptor at %s: %v", row.Key, err)
+			return err
+		}
+		here, ok := s.Intersect(e.desc.Span())
+		if !ok {
+			r.evict(e)
 			continue
 		}
-		r.cache.insert(d)
+		br, crosses := o.metaOp(here).send()
+		if crosses {
+			continue // the range was split meanwhile: look again
+		}
+		if br.Err != nil {
+			return br.Err
+		}
+		rows, _ := kv.ScanResult(br.Responses[0])
+		for _, row := range rows {
+			d, err := kv.ParseDescriptor(row.Value)
+			if err != nil {
+				r.p.Log("descriptor at %s: %v", row.Key, err)
+				continue
+			}
+			if !r.insert(d) && o.wants(d) {
+				r.p.Probe(ProbeBehind)
+				o.behind = &entry{desc: r.cache.gap(d, o.span, o.below)}
+			}
+		}
+		if len(rows) > 0 {
+			return nil
+		}
+		s.Key = here.EndKey
 	}
 	return nil
+}
+
+// wants reports that the range holds the beginning of the op's span, or its end.
+func (o *op) wants(d *kv.RangeDescriptor) bool {
+	if o.below {
+		return d.StartKey.Less(o.span.EndKey) && !d.EndKey.Less(o.span.EndKey)
+	}
+	return d.ContainsKey(o.span.Key)
+}
+
+func (o *op) metaOp(s keys.Span) *op {
+	return o.r.newOp(o.t, &kv.BatchRequest{
+		Header:   kv.Header{Gateway: o.r.cfg.Self, ID: o.ba.ID, MaxKeys: o.r.set.prefetch, WaitPolicy: kv.WaitCommitted},
+		Requests: []kv.Request{&kv.ScanRequest{Key: s.Key, EndKey: s.EndKey}},
+	}, o.deadline)
 }

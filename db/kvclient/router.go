@@ -14,9 +14,9 @@ import (
 // Config says where a Router is.
 type Config struct {
 	Self kv.NodeID
-	// FirstRange is the descriptor of the range that holds meta1 and meta2, as far
-	// as it is known: at boot from the cluster's configuration. The Router finds out
-	// about changes from those whom it asks. Both metas stay in that one range.
+	// FirstRange is the descriptor of the range that holds meta1, as far as it is
+	// known: at boot from the cluster's configuration. The Router finds out about
+	// changes from those whom it asks.
 	FirstRange func() *kv.RangeDescriptor
 }
 
@@ -32,7 +32,7 @@ type Router struct {
 	flights map[string]*env.Promise[struct{}] // lookups in progress, by meta key
 
 	first     *entry              // see firstRange
-	firstSeen *kv.RangeDescriptor // the newest of those evicted
+	firstSeen *kv.RangeDescriptor // the newest that was heard of
 }
 
 // NewRouter returns a Router with an empty cache.
@@ -51,11 +51,15 @@ type op struct {
 	sticky   bool          // may be sent again, but doubt about its outcome stays
 	deadline time.Duration // by Mono
 	backoff  backoff
-	last     *kv.Error       // why it was refused last
-	doubt    *kv.Error       // sticky: an attempt had an unknown outcome
-	asked    [8]uint8        // of each replica, how often in this round; room for most ranges
-	first    kv.BatchRequest // what the first attempt sends; later ones have their own
-	tried    bool
+	last     *kv.Error // why it was refused last
+	doubt    *kv.Error // sticky: an attempt had an unknown outcome
+	// behind is a descriptor from the index that is older than what is known of a part
+	// of it, while of the rest nothing is known: a split whose intents are there still.
+	// Whoever it names knows more.
+	behind *entry
+	asked  [8]uint8        // of each replica, how often in this round; room for most ranges
+	first  kv.BatchRequest // what the first attempt sends; later ones have their own
+	tried  bool
 }
 
 // enough is how often a replica is asked in one round at most: twice, since it may
@@ -304,7 +308,7 @@ func (o *op) refused(e *entry, target kv.ReplicaDescriptor, err *kv.Error) (stal
 	o.last = err
 	newer := false
 	for _, d := range err.Descs {
-		newer = r.cache.insert(d) || newer
+		newer = r.insert(d) || newer
 	}
 	if now := o.cached(); newer && now != e {
 		r.p.Probe(ProbeStale)
@@ -336,7 +340,7 @@ func (e *entry) doubt(target kv.ReplicaDescriptor) {
 // learn takes in the hints that come with an answer. Whoever answered without one
 // holds the lease.
 func (o *op) learn(e *entry, target kv.ReplicaDescriptor, br *kv.BatchResponse) {
-	if o.r.cache.insert(br.Desc) {
+	if o.r.insert(br.Desc) {
 		if e = o.cached(); e == nil {
 			return
 		}

@@ -33,7 +33,8 @@ func (c *spanSet) add(s keys.Span, budget int) (condensed bool) {
 	if c.bytes <= budget {
 		return false
 	}
-	for c.bytes > budget/2 && len(c.spans) > 1 {
+	for before := 0; c.bytes > budget/2 && len(c.spans) != before; {
+		before = len(c.spans)
 		c.halve()
 	}
 	return true
@@ -59,13 +60,15 @@ func (c *spanSet) tidy() {
 	c.set(out)
 }
 
-// halve joins each span with its neighbour.
+// halve joins each span with its neighbour, except keys that belong to other keys: a span
+// of those is in no range, and holds what has no versions, such as records.
 func (c *spanSet) halve() {
 	out := make([]keys.Span, 0, len(c.spans)/2+1)
-	for i := 0; i < len(c.spans); i += 2 {
+	for i := 0; i < len(c.spans); i++ {
 		s := c.spans[i]
-		if i+1 < len(c.spans) {
-			s = join(s, c.spans[i+1])
+		if i+1 < len(c.spans) && !s.Key.Less(keys.LocalEnd) {
+			i++
+			s = join(s, c.spans[i])
 		}
 		out = append(out, s)
 	}

@@ -42,6 +42,9 @@ type ReadOptions struct {
 	Lock kv.LockStrength
 	// SkipLocked leaves out the keys at which others' locks would stop the read.
 	SkipLocked bool
+	// Committed reads what is committed, as if others had no locks, and not even an
+	// intent of Txn's own.
+	Committed bool
 	// MaxLocks is how many locks a read finds before it gives up; 0: DefaultMaxLocks.
 	MaxLocks int
 }
@@ -256,7 +259,9 @@ func (rd *reader) visit() (v Value, stopped, err error) {
 		if at, ok, err = w.step(); err != nil {
 			return Value{}, nil, err
 		}
-		if in := rec.intentOf(rd.o.txnID()); in != nil {
+		if rec.Intent != nil && rd.o.Committed {
+			own = rec.Intent.Txn.WriteTS
+		} else if in := rec.intentOf(rd.o.txnID()); in != nil {
 			if v, ok, err := rd.own(in, at); ok || err != nil {
 				return v, nil, err
 			}
@@ -287,6 +292,9 @@ func (rd *reader) visit() (v Value, stopped, err error) {
 // stops reports that others' locks at a key stop the read. An intent within the
 // uncertainty interval does: it may be committed already, by a record elsewhere.
 func (rd *reader) stops(rec *Record) bool {
+	if rd.o.Committed {
+		return false
+	}
 	id := rd.o.txnID()
 	if in := rec.Intent; in != nil && in.Txn.ID != id {
 		return in.Txn.WriteTS.LessEq(rd.limit) || rd.o.Lock != kv.LockNone

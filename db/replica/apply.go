@@ -80,7 +80,7 @@ func (r *Replica) applyEntry(b *storage.Batch, e *raftpb.Entry, f *effect) {
 		return
 	}
 	r.state.LeaseAppliedIndex = c.MaxLeaseIndex
-	if c.Kind == KindWrite {
+	if c.Kind == KindWrite || c.Kind == KindSplit {
 		if err := b.AppendRepr(c.Batch); err != nil {
 			r.cfg.Env.Fatal(fmt.Errorf("replica: r%d: log entry %d: %w", r.rangeID, e.Index, err))
 		}
@@ -90,6 +90,9 @@ func (r *Replica) applyEntry(b *storage.Batch, e *raftpb.Entry, f *effect) {
 			r.scratch = r.state.GCThreshold.Encode(r.scratch[:0])
 			b.Put(keys.GCThresholdKey(r.rangeID), r.scratch)
 		}
+	}
+	if c.Kind == KindSplit {
+		r.stageSplit(b, c.Split)
 	}
 }
 
@@ -139,6 +142,8 @@ func (r *Replica) afterApply(f *effect) {
 			r.leaseApplied(f.prev, c.Lease.Next, c.Lease.readsBefore())
 		case KindTruncate:
 			r.noteTruncation(entryID{c.TruncateTo, c.TruncateTerm})
+		case KindSplit:
+			r.splitApplied(c)
 		}
 	}
 	r.decided(c, f.why)

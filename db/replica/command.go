@@ -35,10 +35,11 @@ const (
 	KindWrite    Kind = iota + 1 // write a batch of versions
 	KindLease                    // replace the lease
 	KindTruncate                 // let replicas drop the head of their logs
+	KindSplit                    // a write that divides the range as well
 	numKinds
 )
 
-var kindNames = [...]string{KindWrite: "write", KindLease: "lease", KindTruncate: "truncate"}
+var kindNames = [...]string{KindWrite: "write", KindLease: "lease", KindTruncate: "truncate", KindSplit: "split"}
 
 // String is the kind's name.
 func (k Kind) String() string {
@@ -60,7 +61,7 @@ type Command struct {
 	// copies only the first applies. Zero for lease requests, which have no part
 	// in this.
 	MaxLeaseIndex uint64
-	// KindWrite: the timestamp of the versions that clients write (that of evaluation,
+	// KindWrite and KindSplit: the timestamp of the versions that clients write (that of evaluation,
 	// if there are none), what the batch adds to the range's statistics, and the
 	// storage batch, by its representation.
 	WriteTS hlc.Timestamp
@@ -68,6 +69,7 @@ type Command struct {
 	GCThreshold  hlc.Timestamp
 	Stats        mvcc.Stats
 	Batch        []byte
+	Split        *Split // KindSplit
 	Lease        LeaseChange
 	TruncateTo   uint64 // KindTruncate: the last index that may go
 	TruncateTerm uint64 // the term of that entry
@@ -111,6 +113,10 @@ func (c *Command) Encode(b []byte) []byte {
 	binary.LittleEndian.PutUint64(h[offSequence:], uint64(c.LeaseSequence))
 	binary.LittleEndian.PutUint64(h[offLeaseIndex:], c.MaxLeaseIndex)
 	switch c.Kind {
+	case KindSplit:
+		b = c.Stats.Encode(c.GCThreshold.Encode(c.WriteTS.Encode(b)))
+		b = c.Split.RightStats.Encode(c.Split.Right.Encode(c.Split.Left.Encode(b)))
+		b = append(b, c.Batch...)
 	case KindWrite:
 		b = c.Stats.Encode(c.GCThreshold.Encode(c.WriteTS.Encode(b)))
 		b = append(b, c.Batch...)
@@ -151,6 +157,12 @@ func (c *Command) Decode(b []byte) error {
 	}
 	r := codec.MakeReader(b[commandHeader:])
 	switch c.Kind {
+	case KindSplit:
+		c.WriteTS, c.GCThreshold = hlc.Decode(&r), hlc.Decode(&r)
+		c.Stats = mvcc.DecodeStats(&r)
+		c.Split = &Split{SplitTrigger: kv.SplitTrigger{Left: *kv.DecodeRangeDescriptor(&r), Right: *kv.DecodeRangeDescriptor(&r)}}
+		c.Split.RightStats = mvcc.DecodeStats(&r)
+		c.Batch = r.Rest()
 	case KindWrite:
 		c.WriteTS, c.GCThreshold = hlc.Decode(&r), hlc.Decode(&r)
 		c.Stats = mvcc.DecodeStats(&r)
@@ -180,6 +192,8 @@ func (c *Command) String() string {
 			how = "transfer"
 		}
 		return fmt.Sprintf("lease %s to %s in place of #%d", how, c.Lease.Next, c.Lease.PrevSequence)
+	case KindSplit:
+		return fmt.Sprintf("split at %s, r%d begins, lease #%d index %d", c.Split.Right.StartKey, c.Split.Right.RangeID, c.LeaseSequence, c.MaxLeaseIndex)
 	case KindTruncate:
 		return fmt.Sprintf("truncate to %d lease #%d index %d", c.TruncateTo, c.LeaseSequence, c.MaxLeaseIndex)
 	}

@@ -11,11 +11,20 @@ import (
 	"simulacrum/db/storage"
 )
 
-// VisitDescriptors calls fn with the newest version of each range descriptor. Between
+// VisitDescriptors calls fn with the newest committed version of each range descriptor: an
+// intent is that of a change which has not been applied. Between
 // them there are records of transactions, which have no versions: only the keys of
 // descriptors are read.
 func VisitDescriptors(rd storage.Reader, fn func(d *kv.RangeDescriptor) error) error {
-	it := rd.NewIter(mvcc.EncodeSpan(keys.RangeLocalSpan(keys.Span{Key: keys.Min, EndKey: keys.Max})))
+	return visitDescriptorKeys(rd, keys.Span{Key: keys.Min, EndKey: keys.Max}, func(k, start keys.Key) error {
+		return visitDescriptor(rd, k, start, fn)
+	})
+}
+
+// visitDescriptorKeys calls fn with each key in which the descriptor of a range is, or was,
+// that begins in the span, and with the beginning.
+func visitDescriptorKeys(rd storage.Reader, s keys.Span, fn func(k, start keys.Key) error) error {
+	it := rd.NewIter(mvcc.EncodeSpan(keys.RangeLocalSpan(s)))
 	defer it.Close()
 	for ok := it.First(); ok; {
 		k, _, err := mvcc.DecodeKey(it.Key())
@@ -28,7 +37,7 @@ func VisitDescriptors(rd storage.Reader, fn func(d *kv.RangeDescriptor) error) e
 		}
 		_, end := mvcc.EncodeSpan(keys.Span{Key: k})
 		if bytes.Equal(k, keys.RangeDescriptorKey(start)) {
-			if err := visitDescriptor(rd, k, start, fn); err != nil {
+			if err := fn(k, start); err != nil {
 				return err
 			}
 		}
@@ -38,7 +47,7 @@ func VisitDescriptors(rd storage.Reader, fn func(d *kv.RangeDescriptor) error) e
 }
 
 func visitDescriptor(rd storage.Reader, k, start keys.Key, fn func(d *kv.RangeDescriptor) error) error {
-	v, err := mvcc.Get(rd, k, hlc.Max)
+	v, err := mvcc.GetWith(rd, k, hlc.Max, mvcc.ReadOptions{Committed: true})
 	if err != nil || !v.Exists {
 		return err
 	}

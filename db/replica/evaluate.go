@@ -33,6 +33,7 @@ type evaluation struct {
 	reader    storage.Reader
 	writer    mvcc.Writer
 	effects   effects
+	divided   *Split        // what the commit's trigger does; nil: it has none
 	threshold hlc.Timestamp // what the range's GC threshold is raised to
 	responses []kv.Response
 	// left is what requests with limits may still return or change; full says that
@@ -85,7 +86,7 @@ func (ev *evaluation) prepare() *kv.Error {
 		ev.ts = ev.now.Forward(ev.least)
 	}
 	ev.batch.Reset()
-	ev.effects, ev.conflicts = effects{}, nil
+	ev.effects, ev.conflicts, ev.divided = effects{}, nil, nil
 	ev.left, ev.full = mvcc.Limit{Keys: ba.MaxKeys, Bytes: ba.MaxBytes}, false
 	ev.responses = make([]kv.Response, 0, len(ba.Requests))
 	ev.forwardPastReads()
@@ -316,7 +317,7 @@ func (ev *evaluation) wrote(q kv.Request, err error) error {
 }
 
 func (ev *evaluation) options(l kv.Locking) mvcc.ReadOptions {
-	o := mvcc.ReadOptions{Txn: ev.txn, Uncertainty: ev.uncertainty}
+	o := mvcc.ReadOptions{Txn: ev.txn, Uncertainty: ev.uncertainty, Committed: ev.call.ba.WaitPolicy == kv.WaitCommitted}
 	if ev.txn != nil && l.Lock != kv.LockNone {
 		o.Lock, o.FailOnMoreRecent = l.Lock, true
 		o.SkipLocked = ev.call.ba.WaitPolicy == kv.WaitSkip

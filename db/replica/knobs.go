@@ -119,6 +119,7 @@ const (
 	probeStagingVoid       env.Probe = "replica: push of a staging that is void"
 	probeRollbackStaging   env.Probe = "replica: rollback of what is staging"
 	probeRecovered         env.Probe = "replica: staging transaction recovered"
+	probeSplit             env.Probe = "replica: split applied, before anybody knows"
 	probeOnePhase          env.Probe = "replica: committed in one phase"
 )
 
@@ -131,5 +132,5 @@ func Probes() []env.Probe {
 		probeTruncated, probeTruncationHeld, probeQuiesced, probeWoke, probeSnapshotInstalled,
 		probeSnapshotIgnored, probeClockBehindWrites, probeAckedEarly, probeWriteForwarded, probeForwarded,
 		probeUncertain, probePrevented, probeAbortSpan, probeRecordRefused, probeStaged, probeStagingVoid,
-		probeRollbackStaging, probeRecovered, probeOnePhase}
+		probeRollbackStaging, probeRecovered, probeOnePhase, probeSplit}
 }

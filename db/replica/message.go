@@ -20,9 +20,19 @@ type Message struct {
 	// Quiesce marks a heartbeat by which the leader says that nothing is left to
 	// do: a follower at exactly its term and commit index goes to sleep with it.
 	Quiesce bool
-	// Wake carries no raft message: a follower that woke asks the leader to.
+	// Wake carries no raft message: a follower that woke asks the leader to. After a
+	// split it says that the follower is there.
 	Wake bool
+	// Absent carries no raft message: the sender's store has no such replica.
+	Absent bool
 }
+
+// Flags of a message that carries no raft message.
+const (
+	flagWake byte = 1 << iota
+	flagAbsent
+	messageFlags
+)
 
 // Size is the length of Encode's output.
 func (m *Message) Size() int {
@@ -35,7 +45,15 @@ func (m *Message) Size() int {
 func (m *Message) Encode(b []byte) []byte {
 	b = codec.AppendVarint(b, int64(m.RangeID))
 	b = m.To.Encode(m.From.Encode(b))
-	b = codec.AppendBool(codec.AppendBool(b, m.Quiesce), m.Wake)
+	b = codec.AppendBool(b, m.Quiesce)
+	var flags byte
+	if m.Wake {
+		flags |= flagWake
+	}
+	if m.Absent {
+		flags |= flagAbsent
+	}
+	b = append(b, flags)
 	n := m.Raft.Size()
 	b = slices.Grow(codec.AppendUvarint(b, uint64(n)), n)
 	end := len(b) + n
@@ -48,7 +66,12 @@ func (m *Message) Encode(b []byte) []byte {
 // DecodeMessage reads what Encode wrote.
 func DecodeMessage(r *codec.Reader) Message {
 	m := Message{RangeID: kv.RangeID(r.Varint()), From: kv.DecodeReplicaDescriptor(r), To: kv.DecodeReplicaDescriptor(r)}
-	m.Quiesce, m.Wake = r.Bool(), r.Bool()
+	m.Quiesce = r.Bool()
+	flags := r.Byte()
+	if flags >= messageFlags {
+		r.Failf("replica: unknown flags of a message %x", flags)
+	}
+	m.Wake, m.Absent = flags&flagWake != 0, flags&flagAbsent != 0
 	body := r.View()
 	if r.Err() == nil {
 		if err := m.Raft.Unmarshal(body); err != nil {
@@ -63,6 +86,9 @@ func (m *Message) String() string {
 	s := fmt.Sprintf("r%d %d->%d ", m.RangeID, m.From.ReplicaID, m.To.ReplicaID)
 	if m.Wake {
 		return s + "wake"
+	}
+	if m.Absent {
+		return s + "absent"
 	}
 	p := &m.Raft
 	s += fmt.Sprintf("%s term %d index %d/%d commit %d", p.Type, p.Term, p.Index, p.LogTerm, p.Commit)

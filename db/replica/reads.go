@@ -9,6 +9,9 @@ import (
 // noteReads remembers what the evaluation has read, so that no write lands beneath
 // it. It runs before the latches are released.
 func (ev *evaluation) noteReads() {
+	if ev.call.ba.WaitPolicy == kv.WaitCommitted {
+		return // no promise was made
+	}
 	for i, q := range ev.call.ba.Requests {
 		switch q := q.(type) {
 		case *kv.GetRequest, *kv.RefreshRequest, *kv.RefreshRangeRequest:

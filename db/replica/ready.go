@@ -15,8 +15,13 @@ func (r *Replica) Step(m *Message) {
 	if m.Quiesce && r.quiesceWith(&m.Raft) {
 		return
 	}
+	if m.Absent {
+		r.peerAbsent(m.From.ReplicaID)
+		return
+	}
 	r.wake(false)
 	if m.Wake {
+		r.peerBorn()
 		return
 	}
 	// An error says that the message is of no use here, as those of replicas that

@@ -157,7 +157,10 @@ func (ev *evaluation) endTxn(q *kv.EndTxnRequest) (kv.Response, error) {
 		return &kv.EndTxnResponse{StagingTS: txn.WriteTS}, nil
 	}
 	txn.Status = kv.Committed
-	return &kv.EndTxnResponse{}, ev.finalize(q, rec)
+	if err = ev.finalize(q, rec); err == nil && q.Trigger != nil {
+		err = ev.split(q.Trigger.Split)
+	}
+	return &kv.EndTxnResponse{}, err
 }
 
 // mayEnd judges by the state of the record whether the transaction may be ended so.

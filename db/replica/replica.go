@@ -59,6 +59,11 @@ type Host interface {
 	// that r evaluated. Its LockSpans are what is left to be resolved, beyond r; then
 	// the record may be removed.
 	TxnFinished(r *Replica, txn *kv.Txn)
+	// Split divides the range of which r has the lease, at a key or, without one, where it
+	// is most even. It returns where the right side begins, which may have been so before.
+	Split(t env.Task, r *Replica, at keys.Key) (keys.Key, *kv.Error)
+	// SplitApplied is told that left has been divided, and that right is there now.
+	SplitApplied(left, right *Replica)
 }
 
 // Observer looks on, for tests and invariants. It must not change anything nor
@@ -75,6 +80,8 @@ type Observer interface {
 	Served(r *Replica, ts hlc.Timestamp, sequence int64)
 	// SnapshotApplied is told that the whole state was replaced.
 	SnapshotApplied(r *Replica, index uint64)
+	// SplitApplied is told that left has been divided, and that right is there now.
+	SplitApplied(left, right *Replica)
 }
 
 // Replica is one replica of one range.
@@ -101,6 +108,7 @@ type Replica struct {
 	quiesced bool // see quiesce.go
 	ticks    int  // since start
 	lastUse  int  // ticks at the last request
+	newborn  bool // begun by a split at the leader, and without a leader so far
 
 	// appends are the log writes that are not synced yet, oldest first.
 	appends []*appendWork

@@ -227,6 +227,9 @@ func (c *call) propose(t env.Task, ev *evaluation) (*kv.BatchResponse, outcome) 
 	}
 	cmd := Command{Kind: KindWrite, LeaseSequence: sequence, WriteTS: ev.writtenAt(), GCThreshold: ev.threshold,
 		Stats: ev.writer.Stats, Batch: ev.batch.Repr()}
+	if ev.divided != nil {
+		cmd.Kind, cmd.Split = KindSplit, ev.divided
+	}
 	c.effects = ev.effects
 	r.wake(true)
 	p := r.propose(&cmd, &proposal{call: c})
@@ -282,6 +285,15 @@ func (r *Replica) sendAdmin(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
 		}
 		l := r.state.Lease
 		return &kv.BatchResponse{Lease: &l, Responses: []kv.Response{&kv.RequestLeaseResponse{Lease: l}}}
+	case *kv.AdminSplitRequest:
+		if err := r.awaitLease(t, hlc.Timestamp{}); err != nil {
+			return kv.ErrorResponse(err)
+		}
+		at, err := r.cfg.Host.Split(t, r, q.SplitKey)
+		if err != nil {
+			return kv.ErrorResponse(err)
+		}
+		return &kv.BatchResponse{Responses: []kv.Response{&kv.AdminSplitResponse{SplitKey: at}}}
 	}
 	return kv.ErrorResponse(r.errorf(kv.BadRequest, "%s is not served here", ba.Requests[0].Method()))
 }

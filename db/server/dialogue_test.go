@@ -32,7 +32,8 @@ import (
 //	lose answers M                                 so of all, until release
 //	hold M | release                               such batches wait where they are sent
 //	crash n | start n | cut n n | heal | clock n D | transfer rN n | gc rN MS
-//	run D | state | locks
+//	split k [&]                                    asked of the range that holds k
+//	run D | state | locks | ranges
 //
 // Left out are the search for the leaseholder, and heartbeats that find nothing new.
 //
@@ -298,6 +299,13 @@ func (d *dialogue) command(f []string) {
 			_, err := n.db.Batch(t, kv.Header{}, &kv.GCRequest{Key: w.descs[rangeID(f[1])-1].StartKey, Threshold: d.at(f[2])})
 			return "ok", err
 		})
+	case "split":
+		d.step(w.node(4), "split", f[len(f)-1] == "&", func(t env.Task) (string, error) {
+			_, err := w.node(4).db.Batch(t, kv.Header{}, &kv.AdminSplitRequest{Key: splitAt(f[1]), SplitKey: splitAt(f[1])})
+			return "ok", err
+		})
+	case "ranges":
+		d.ranges()
 	case "run":
 		w.run(duration(f[1]))
 	case "state":

@@ -62,9 +62,13 @@ func Start(t env.Task, e env.Env, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s.rpc = rpc.New(e, s.clock)
+	// The router is younger than the store, because it delivers to the store as well.
+	anywhere := kv.SenderFunc(s.sendAnywhere)
+	txns := kvclient.NewTxns(e, s.clock, anywhere, cfg.NodeID)
 	s.store, err = store.Open(t, store.Config{
 		Env: e, Engine: s.engine, Clock: s.clock, NodeID: cfg.NodeID, StoreID: kv.StoreID(cfg.NodeID),
-		Transport: (*transport)(s), Observer: cfg.Observer, Sender: kv.SenderFunc(s.sendAnywhere),
+		Transport: (*transport)(s), Observer: cfg.Observer, Sender: anywhere,
+		DB: kv.NewDB(anywhere, 1).WithTxns(txns),
 	})
 	if err != nil {
 		return nil, err
@@ -75,7 +79,7 @@ func Start(t env.Task, e env.Env, cfg Config) (*Server, error) {
 	})
 	kvclient.ServeStore(e, s.rpc, local)
 	kvclient.ServeGateway(e, s.rpc, kv.SenderFunc(s.sendViaGateway))
-	s.sessions = session.Serve(e, s.rpc, kvclient.NewTxns(e, s.clock, s.router, cfg.NodeID), cfg.NodeID, s.store.Incarnation())
+	s.sessions = session.Serve(e, s.rpc, txns, cfg.NodeID, s.store.Incarnation())
 	s.serveTransport()
 	s.rpc.Listen()
 	for _, p := range cfg.Peers {
@@ -113,8 +117,7 @@ func (s *Server) send(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
 	return s.store.Send(t, ba)
 }
 
-// sendAnywhere is for the store's own batches. The router is younger than the store,
-// because it delivers to the store as well.
+// sendAnywhere is for the store's own batches, and for transactions.
 func (s *Server) sendAnywhere(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
 	return s.router.Send(t, ba)
 }

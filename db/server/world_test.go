@@ -224,8 +224,11 @@ func (w *world) runTo(d time.Duration) {
 // replica is the leaseholder's replica of a range, nil if none is in force.
 func (w *world) replica(id kv.RangeID) (*node, *replica.Replica) {
 	for _, n := range w.nodes[:replicas] {
-		if n.server != nil && n.server.store.Replica(id).HoldsLease() {
-			return n, n.server.store.Replica(id)
+		if n.server == nil {
+			continue
+		}
+		if r := n.server.store.Replica(id); r != nil && r.HoldsLease() {
+			return n, r
 		}
 	}
 	return nil, nil

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"encoding/binary"
 	"slices"
 
 	"simulacrum/db/hlc"
@@ -18,7 +19,7 @@ var bootstrapTime = hlc.Timestamp{Wall: 1}
 // Bootstrap adds the writes that make the given store's part of a new cluster whose
 // ranges are descs: for each of its replicas an empty state, at the same index on
 // all replicas, and the descriptor; and, where it has the ranges that hold them,
-// the records by which ranges are found.
+// the records by which ranges are found, and the count of ranges.
 func Bootstrap(b *storage.Batch, store kv.StoreID, descs []*kv.RangeDescriptor) {
 	for _, d := range descs {
 		rd, ok := d.Replica(store)
@@ -28,31 +29,24 @@ func Bootstrap(b *storage.Batch, store kv.StoreID, descs []*kv.RangeDescriptor) 
 		w := mvcc.Writer{Batch: b}
 		w.PutNew(keys.RangeDescriptorKey(d.StartKey), bootstrapTime, d.Encode(nil))
 		for _, of := range descs {
-			for _, k := range metaKeys(of) {
+			for _, k := range keys.MetaKeys(of.StartKey, of.EndKey) {
 				if d.ContainsKey(k) {
 					w.PutNew(k, bootstrapTime, of.Encode(nil))
 				}
 			}
 		}
+		if d.ContainsKey(keys.RangeIDCounterKey) {
+			w.PutNew(keys.RangeIDCounterKey, bootstrapTime, binary.BigEndian.AppendUint64(nil, uint64(highestID(descs))))
+		}
 		replica.WriteInitial(b, d.RangeID, rd.ReplicaID, w.Stats)
 	}
 }
 
-// metaKeys are where a range's descriptor is recorded: by its end in meta2 and, if
-// it holds a part of meta2, by the end of that part in meta1.
-func metaKeys(d *kv.RangeDescriptor) []keys.Key {
-	var ks []keys.Key
-	if keys.Meta2End.Less(d.EndKey) {
-		ks = append(ks, keys.Meta2Key(d.EndKey))
+func highestID(descs []*kv.RangeDescriptor) (id kv.RangeID) {
+	for _, d := range descs {
+		id = max(id, d.RangeID)
 	}
-	if d.StartKey.Less(keys.Meta2End) && keys.Meta2.Less(d.EndKey) {
-		end := keys.Max
-		if d.EndKey.Less(keys.Meta2End) {
-			end = d.EndKey[1:]
-		}
-		ks = append(ks, keys.Meta1Key(end))
-	}
-	return ks
+	return id
 }
 
 // Descriptors lists the descriptors of all ranges of which the engine holds a

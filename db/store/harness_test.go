@@ -287,6 +287,9 @@ func (w *watch) SnapshotApplied(r *replica.Replica, index uint64) {
 	w.n.c.tell("n%d: snapshot installed", w.n.id)
 }
 
+// SplitApplied implements replica.Observer.
+func (w *watch) SplitApplied(*replica.Replica, *replica.Replica) {}
+
 // send runs a batch at a node, to be looked at when the promise is ready.
 func (n *node) send(deadline time.Duration, reqs ...kv.Request) *env.Promise[*kv.BatchResponse] {
 	p := new(env.Promise[*kv.BatchResponse])

@@ -27,11 +27,17 @@ var (
 	knobGCNotes    = env.Knob{Name: "gc.abort_notes", Default: int64(time.Minute), Min: int64(10 * time.Second), Max: int64(48 * time.Hour), Doc: "time for which the abort span tells a transaction that it is aborted, ns: several times that after which one without heartbeats is abandoned"}
 )
 
+// The tunables of splits.
+var (
+	knobRangeMax      = env.Knob{Name: "range.max.bytes", Default: 512 << 20, Min: 256, Max: 16 << 30, Doc: "bytes above which a range is divided"}
+	knobSplitInterval = env.Knob{Name: "range.split.interval", Default: int64(time.Second), Min: int64(10 * time.Millisecond), Max: int64(time.Hour), Doc: "time between two searches of a store for ranges to divide, ns"}
+)
+
 // Knobs lists the tunables of this room.
 func Knobs() []*env.Knob {
 	return []*env.Knob{&knobSnapRate, &knobSnapSenders, &knobSnapReceivers, &knobSnapMax, &knobSnapIdle,
 		&knobRecoveryBatch, &knobResolveBatch, &knobCleanupTasks, &knobCleanupQueue, &knobCleanupTries, &knobTxnPause,
-		&knobGCTTL, &knobGCInterval, &knobGCBatch, &knobGCNotes}
+		&knobGCTTL, &knobGCInterval, &knobGCBatch, &knobGCNotes, &knobRangeMax, &knobSplitInterval}
 }
 
 // txnSettings are the knobs of transactions in force.
@@ -72,11 +78,15 @@ const (
 	probeRecordRemovable    env.Probe = "txn: locks resolved, before the record is removed"
 	probeRecordRemoved      env.Probe = "txn: record removed"
 
-	probeGCRaised  env.Probe = "gc: threshold raised, before anything is removed"
-	probeGCDivided env.Probe = "gc: command too large, divided"
-	probeGCRecord  env.Probe = "gc: old record found"
-	probeGCNotes   env.Probe = "gc: old notes found in the abort span"
-	probeGCRefused env.Probe = "gc: refused, the range has changed"
+	probeGCRaised    env.Probe = "gc: threshold raised, before anything is removed"
+	probeGCDivided   env.Probe = "gc: command too large, divided"
+	probeGCRecord    env.Probe = "gc: old record found"
+	probeGCNotes     env.Probe = "gc: old notes found in the abort span"
+	probeAbsent      env.Probe = "store: message to a replica that is not there"
+	probeSplitBySize env.Probe = "store: range divided, since it was too large"
+	probeBorn        env.Probe = "store: snapshot made a replica"
+	probeSplitLost   env.Probe = "store: split overtaken by another change"
+	probeGCRefused   env.Probe = "gc: refused, the range has changed"
 )
 
 // Probes lists the rare points of this room.
@@ -85,5 +95,5 @@ func Probes() []env.Probe {
 		probeRecovery, probeRecoveryShared, probeRecoveryAsked, probeRecoveryFailed, probeRecoveryMoot, probeRecoveredCommitted,
 		probeRecoveredAborted, probeResolveResumed, probeCleanupDropped, probeCleanupGivenUp, probeAbandonedEnded,
 		probeRecordRemovable, probeRecordRemoved,
-		probeGCRaised, probeGCDivided, probeGCRecord, probeGCNotes, probeGCRefused}
+		probeGCRaised, probeGCDivided, probeGCRecord, probeGCNotes, probeGCRefused, probeAbsent, probeBorn, probeSplitLost, probeSplitBySize}
 }

@@ -25,6 +25,8 @@ type snapshots struct {
 	// ask for one that is still being sent; two to the same replica would displace
 	// each other there for ever, so the first stands for both.
 	outgoing []target
+	// creating are the ranges whose replicas are being made of snapshots.
+	creating []kv.RangeID
 }
 
 type target struct {
@@ -120,8 +122,8 @@ func (s *Store) HandleSnapshot(c *SnapshotChunk) *SnapshotReply {
 // receive returns why the chunk is refused, if it is.
 func (p *snapshots) receive(c *SnapshotChunk) string {
 	r := p.s.Replica(c.Header.RangeID)
-	if r == nil || r.Self() != c.Header.To {
-		return "no such replica"
+	if reason := p.refuses(r, &c.Header); reason != "" {
+		return reason
 	}
 	at := -1
 	for i, in := range p.incoming {
@@ -157,9 +159,49 @@ func (p *snapshots) receive(c *SnapshotChunk) string {
 	}
 	p.s.cfg.Env.Probe(probeSnapComplete)
 	p.drop(at)
+	if r == nil {
+		p.create(&in.snap)
+		return ""
+	}
 	// Whether it was of use is seen by the leader from the follower's answers.
 	r.Receive(&in.snap)
 	return ""
+}
+
+// refuses says why a snapshot cannot be for r, which is nil if there is no replica of the
+// range. One is made of the snapshot then, unless what the snapshot holds is a part of
+// another replica here: that will be divided when it has applied the split.
+func (p *snapshots) refuses(r *replica.Replica, h *replica.SnapshotHeader) string {
+	switch {
+	case r != nil && r.Self() != h.To, r == nil && h.To.StoreID != p.s.cfg.StoreID, slices.Contains(p.creating, h.RangeID):
+		return "no such replica"
+	case r != nil:
+		return ""
+	}
+	for _, o := range p.s.replicas {
+		if o.Desc().Span().Overlaps(h.Desc.Span()) {
+			return fmt.Sprintf("overlaps r%d", o.RangeID())
+		}
+	}
+	return ""
+}
+
+// create makes a replica, once its state is synced.
+func (p *snapshots) create(s *replica.Snapshot) {
+	b := p.s.cfg.Engine.NewBatch()
+	if err := replica.WriteSnapshot(b, p.s.cfg.Engine, s); err != nil {
+		p.s.cfg.Env.Fatal(err)
+	}
+	p.creating = append(p.creating, s.RangeID)
+	p.s.cfg.Engine.Commit(b, true, func() {
+		p.creating = slices.DeleteFunc(p.creating, func(id kv.RangeID) bool { return id == s.RangeID })
+		r, err := replica.Load(&p.s.rcfg, s.Desc)
+		if err != nil {
+			p.s.cfg.Env.Fatal(err)
+		}
+		p.s.cfg.Env.Probe(probeBorn)
+		p.s.add(r)
+	})
 }
 
 func (p *snapshots) drop(i int) {

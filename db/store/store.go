@@ -38,6 +38,8 @@ type Config struct {
 	// Sender reaches ranges wherever they are. It is asked about transactions once the
 	// store has found any, hence not before Open has returned.
 	Sender kv.Sender
+	// DB is for the store's own transactions.
+	DB *kv.DB
 }
 
 // Store is the replicas of one node, for one incarnation of its process.
@@ -61,6 +63,7 @@ type Store struct {
 	snapshots  snapshots
 	txns       *Txns
 	gc         gcQueue
+	splits     splitQueue
 	tickTimer  env.Timer
 	stopped    bool
 	incarnated uint32
@@ -94,6 +97,7 @@ func Open(t env.Task, cfg Config) (*Store, error) {
 	}
 	s.snapshots.init(s)
 	s.gc.init(s)
+	s.splits.init(s)
 	descs, err := Descriptors(cfg.Engine)
 	if err != nil {
 		return nil, err
@@ -145,7 +149,26 @@ func (s *Store) Send(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
 		err.RangeID = ba.RangeID
 		return kv.ErrorResponse(err)
 	}
-	return r.Send(t, ba)
+	br := r.Send(t, ba)
+	if br.Err != nil && br.Err.Kind == kv.RangeKeyMismatch {
+		s.addNeighbours(ba, br.Err)
+	}
+	return br
+}
+
+// addNeighbours tells whoever came to the wrong range of those that hold what it looked
+// for, as far as they are here. After a split that is where they are, and the index may
+// not say so for some time.
+func (s *Store) addNeighbours(ba *kv.BatchRequest, err *kv.Error) {
+	for _, r := range s.replicas {
+		here := func(q kv.Request) bool {
+			k, ok := keys.Addr(q.Span().Key)
+			return ok && r.Desc().ContainsKey(k)
+		}
+		if slices.ContainsFunc(ba.Requests, here) && !slices.Contains(err.Descs, r.Desc()) {
+			err.Descs = append(err.Descs, r.Desc())
+		}
+	}
 }
 
 // Replica is the replica of a range, or nil.
@@ -176,8 +199,15 @@ func (s *Store) HandleRaft(b *RaftBatch) {
 	}
 	for i := range b.Messages {
 		m := &b.Messages[i]
-		if r := s.Replica(m.RangeID); r != nil && m.To == r.Self() {
+		r := s.Replica(m.RangeID)
+		switch {
+		case r != nil && m.To == r.Self():
 			r.Step(m)
+		case r == nil && m.To.StoreID == s.cfg.StoreID:
+			if absent, ok := replica.Absent(m); ok {
+				s.cfg.Env.Probe(probeAbsent)
+				s.SendMessage(absent)
+			}
 		}
 	}
 }
@@ -307,6 +337,7 @@ func (s *Store) tick() {
 	s.wakeForReturned()
 	s.snapshots.tick()
 	s.gc.tick()
+	s.splits.tick()
 }
 
 // wakeForReturned wakes the ranges that may have left a node behind when they went

@@ -1,0 +1,72 @@
+package server
+
+import (
+	"fmt"
+	"strings"
+
+	"simulacrum/db/keys"
+	"simulacrum/db/mvcc"
+	"simulacrum/db/replica"
+)
+
+// splitAt is a key of a client, or of meta2 if it begins with @.
+func splitAt(s string) keys.Key {
+	if after, ok := strings.CutPrefix(s, "@"); ok {
+		return keys.Meta2Key(dialogueKey(after))
+	}
+	return dialogueKey(s)
+}
+
+// ranges tells which replicas nodes have, and who leads, has the lease, and how far the
+// index agrees.
+func (d *dialogue) ranges() {
+	for _, n := range d.w.nodes[:replicas] {
+		if n.server == nil {
+			d.say("  n%d is down", n.id)
+			continue
+		}
+		n.server.store.VisitReplicas(func(r *replica.Replica) bool {
+			what := ""
+			if r.IsLeader() {
+				what += ", leads"
+			}
+			if r.HoldsLease() {
+				what += ", has the lease"
+			}
+			counted := d.count(n, r)
+			if counted != r.State().Stats {
+				what += fmt.Sprintf(", counts %+v where there are %+v", r.State().Stats, counted)
+			}
+			d.say("  n%d  r%d [%s, %s) generation %d%s", n.id, r.RangeID(), shortKey(r.Desc().StartKey), shortKey(r.Desc().EndKey), r.Desc().Generation, what)
+			return true
+		})
+	}
+}
+
+func shortKey(k keys.Key) string {
+	switch {
+	case k.HasPrefix(keys.ClientStart) && len(k) > 1:
+		return string(k[1:])
+	case k.HasPrefix(keys.Meta2) && len(k) > 2:
+		return "@" + string(k[2:])
+	}
+	return k.String()
+}
+
+// count counts what the replica's range holds.
+func (d *dialogue) count(n *node, r *replica.Replica) mvcc.Stats {
+	s := r.Desc().Span()
+	if s.Key.Less(keys.LocalEnd) {
+		s.Key = keys.LocalEnd
+	}
+	all, err := mvcc.ComputeStats(n.server.engine, s)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	desc, err := mvcc.ComputeStats(n.server.engine, keys.Span{Key: keys.RangeDescriptorKey(r.Desc().StartKey)})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	all.Add(desc)
+	return all
+}
