@@ -29,6 +29,7 @@ func CheckDocs() []CheckDoc {
 		{"causal-reverse", "counts orders that go against real time across keys; never fails"},
 		{"invariants", "replicas apply the same commands, hold the same bytes at the same index, and leases do not overlap"},
 		{"convergence", "after the last write all replicas reach the same index (liveness)"},
+		{"deadlocks", "once everything has healed no transactions wait for each other for longer than it takes to notice (liveness)"},
 		{"liveness", "every key is served within the bound once everything has healed (liveness)"},
 		{"availability", "how well clients were served; never fails"},
 	}

@@ -39,6 +39,8 @@ type Resolved struct {
 	Settle   time.Duration // the final reads may take so long
 	// Liveness is the scenario's bound, widened by what drawn knobs slow down.
 	Liveness time.Duration
+	// DeadlockBound is for how long transactions may wait for each other.
+	DeadlockBound time.Duration
 	// Lease and Election are the durations in force.
 	Lease, Election time.Duration
 }
@@ -236,6 +238,10 @@ func (r *Resolved) slowness(knobs []*env.Knob) {
 		more += max(0, time.Duration(r.inForce(knobs, "txn.expiration", int64(expiration)))-expiration)
 		more += max(0, time.Duration(r.inForce(knobs, "session.grace", int64(grace)))-grace)
 	}
+	// A push is sent after a delay, a query may be answered late, and each may have to be
+	// sent again: a few rounds of both, and the time to find the lease.
+	r.DeadlockBound = r.Lease + r.Election +
+		4*time.Duration(r.inForce(knobs, "lock.push.deadlock", int64(100*time.Millisecond))+r.inForce(knobs, "txnwait.query", int64(time.Second)))
 	r.Liveness += more
 	r.Settle += more
 	// Clients go on until liveness has been judged.

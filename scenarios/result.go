@@ -43,7 +43,7 @@ type ProbeCount struct {
 }
 
 // LivenessChecks are the names of verdicts that concern progress, not safety.
-var LivenessChecks = []string{"liveness", "convergence"}
+var LivenessChecks = []string{"liveness", "convergence", "deadlocks"}
 
 func (x *run) result() *Result {
 	r := &Result{
@@ -116,6 +116,9 @@ func (x *run) judge(r *Result) []checker.Verdict {
 	if x.watch != nil {
 		all = append(all, x.watch.Verdicts()...)
 		all = append(all, x.convergence())
+		if x.seeksDeadlocks() {
+			all = append(all, x.watch.Deadlocks(x.DeadlockBound))
+		}
 	}
 	return append(all, x.liveness(r.History), checker.Availability(r.History))
 }

@@ -110,6 +110,9 @@ func (x *run) build() {
 		x.watch.ClocksWithin = x.clocksWithin
 		x.compareLater()
 	}
+	if x.seeksDeadlocks() {
+		x.seekDeadlocks(x.Healed)
+	}
 	x.runner = nemesis.Run(x.sim.World(), x.cluster, x.Plan, nemesis.Options{End: x.Healed})
 	x.cluster.Boot()
 	for _, c := range x.cluster.Clients() {
@@ -165,6 +168,21 @@ func (x *run) compareLater() {
 	x.sim.Schedule(compareEvery, "compare replicas", func() {
 		x.watch.CompareReplicas()
 		x.compareLater()
+	})
+}
+
+// deadlocksEvery is how often it is looked for deadlocks once everything has healed.
+const deadlocksEvery = time.Second
+
+// seeksDeadlocks reports that there are transactions that could have any.
+func (x *run) seeksDeadlocks() bool {
+	return x.watch != nil && workloads.Transactional(x.Scenario.Workload.Name)
+}
+
+func (x *run) seekDeadlocks(in time.Duration) {
+	x.sim.Schedule(in, "look for deadlocks", func() {
+		x.watch.LookForDeadlocks()
+		x.seekDeadlocks(deadlocksEvery)
 	})
 }
 

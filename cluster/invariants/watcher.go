@@ -26,6 +26,7 @@ type Watcher struct {
 	// may two replicas not believe at one moment that they hold the lease.
 	ClocksWithin func() bool
 
+	deadlocks deadlocks
 	problems  []string
 	suppress  int // problems beyond maxProblems
 	commands  int64

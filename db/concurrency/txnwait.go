@@ -276,9 +276,11 @@ func (q *TxnWaitQueue) Pusher(p *PushWait, txn *kv.Txn, waiting []keys.TxnID) {
 	if more {
 		q.tellWaiting(w)
 	}
-	// A transaction that is staging waits for nobody any more, whatever is said: it is
-	// recovered when it expires, and never aborted outright.
-	if _, cycle := slices.BinarySearchFunc(p.dependents, w.id, compareIDs); cycle && w.txn.Status == kv.Pending && winsDeadlock(p.pusher, w.txn.TxnMeta) {
+	// One that is staging may wait too: its writes were moved above the staging timestamp,
+	// and it is on its way to commit again (scenario contention, seed 18: the two waited
+	// until their clients gave up). Whether it has to yield is for recovery to say, to
+	// which the push leads.
+	if _, cycle := slices.BinarySearchFunc(p.dependents, w.id, compareIDs); cycle && !w.txn.Status.Finalized() && winsDeadlock(p.pusher, w.txn.TxnMeta) {
 		p.become(PushDeadlock, nil)
 	}
 }
@@ -297,6 +299,18 @@ func (q *TxnWaitQueue) Expires(p *PushWait, now hlc.Timestamp, expiration time.D
 		return 0
 	}
 	return time.Duration(left) + 1 // the first moment past it
+}
+
+// Visit calls fn for each transaction that waits for another, for whoever looks at
+// several queues at once. It must not change anything.
+func (q *TxnWaitQueue) Visit(fn func(pusher, pushee keys.TxnID)) {
+	for _, w := range q.txns {
+		for _, p := range w.pushes {
+			if p.pusher.ID != (keys.TxnID{}) && p.state == PushPending {
+				fn(p.pusher.ID, w.id)
+			}
+		}
+	}
 }
 
 // Clear lets everybody go round, when the lease is lost or the range has changed.
