@@ -243,7 +243,9 @@ func (x *run) finish() {
 	x.ended = true
 	if x.watch != nil {
 		x.runWhile(limit.Add(x.Settle), func() bool { return !x.watch.CaughtUp() })
-		x.settled = x.watch.CaughtUp()
+		if x.settled = x.watch.CaughtUp(); x.settled {
+			x.watch.CheckIndex()
+		}
 		x.watch.CompareReplicas()
 	}
 }

@@ -13,6 +13,7 @@ import (
 // CompareReplicas compares, range by range, all living replicas that have applied
 // the same index. What is replicated must be the same, byte for byte.
 func (w *Watcher) CompareReplicas() {
+	w.CheckTiling()
 	for _, desc := range w.cluster.Descriptors() {
 		w.compareRange(desc)
 	}

@@ -39,6 +39,8 @@ type Watcher struct {
 	truncated int64
 	snapshots int64
 	splits    int64
+	tiled     int64 // moments at which all descriptors were looked at
+	indexed   int64 // entries of the index that were compared with descriptors
 	rejected  [8]int64
 }
 
@@ -219,6 +221,8 @@ func (w *Watcher) Verdicts() []checker.Verdict {
 		{Name: "truncations", N: w.truncated},
 		{Name: "snapshots", N: w.snapshots},
 		{Name: "splits", N: w.splits},
+		{Name: "looks at all descriptors", N: w.tiled},
+		{Name: "entries of the index compared", N: w.indexed},
 		{Name: "intents never resolved", N: int64(len(w.ledger.provisional))},
 	}}
 	v.Details = append(v.Details, w.problems...)
