@@ -141,6 +141,9 @@ func formatBatch(ba *kv.BatchRequest) string {
 	var parts []string
 	for _, q := range ba.Requests {
 		s := formatRequest(q)
+		if d := descriptorIn(q); d != nil {
+			s = fmt.Sprintf("%s(%s, r%d [%s, %s) generation %d)", q.Method(), q.Span().Key, d.RangeID, shortKey(d.StartKey), shortKey(d.EndKey), d.Generation)
+		}
 		if q.Seq() != 0 && q.Method().Intents() {
 			s += fmt.Sprintf(" #%d", q.Seq())
 		}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"simulacrum/db/keys"
+	"simulacrum/db/kv"
 	"simulacrum/db/mvcc"
 	"simulacrum/db/replica"
 )
@@ -63,10 +64,41 @@ func (d *dialogue) count(n *node, r *replica.Replica) mvcc.Stats {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	desc, err := mvcc.ComputeStats(n.server.engine, keys.Span{Key: keys.RangeDescriptorKey(r.Desc().StartKey)})
-	if err != nil {
-		d.t.Fatal(err)
+	it := n.server.engine.NewIter(mvcc.EncodeSpan(keys.RangeLocalSpan(r.Desc().Span())))
+	defer it.Close()
+	for ok := it.First(); ok; {
+		k, _, err := mvcc.DecodeKey(it.Key())
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		if _, _, record := keys.DecodeTxnRecordKey(k); !record {
+			one, err := mvcc.ComputeStats(n.server.engine, keys.Span{Key: k})
+			if err != nil {
+				d.t.Fatal(err)
+			}
+			all.Add(one)
+		}
+		_, end := mvcc.EncodeSpan(keys.Span{Key: k})
+		ok = it.SeekGE(end)
 	}
-	all.Add(desc)
 	return all
+}
+
+// descriptorIn is the descriptor that a request writes where one belongs, or nil.
+func descriptorIn(q kv.Request) *kv.RangeDescriptor {
+	var val []byte
+	switch q := q.(type) {
+	case *kv.PutRequest:
+		val = q.Value
+	case *kv.ConditionalPutRequest:
+		val = q.Value
+	}
+	if start, _, ok := keys.DecodeRangeLocal(q.Span().Key); !ok || !q.Span().Key.Equal(keys.RangeDescriptorKey(start)) {
+		return nil
+	}
+	d, err := kv.ParseDescriptor(val)
+	if err != nil {
+		return nil
+	}
+	return d
 }
