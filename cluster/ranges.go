@@ -103,6 +103,12 @@ func (c *Cluster) carryOut(ask asked, to string) (*Node, func(t env.Task) bool) 
 		return nil, nil
 	}
 	r := holder.server.Store().Replica(ask.id)
+	if ask.kind == nemesis.Divide {
+		return holder, func(t env.Task) bool {
+			_, err := holder.server.Store().Split(t, r, nil)
+			return err == nil
+		}
+	}
 	return holder, func(t env.Task) bool { return r.TruncateLog(t) == nil }
 }
 

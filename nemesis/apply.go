@@ -38,7 +38,7 @@ func (r *Runner) apply(x *running, o *occurrence) {
 		r.bendClocks(x, o)
 	case ClockStrobe:
 		r.strobe(x, o)
-	case LeaseTransfer, LeaderTransfer, ForcedElection, TruncateLog:
+	case LeaseTransfer, LeaderTransfer, ForcedElection, TruncateLog, SplitRange:
 		r.askRanges(x)
 	default:
 		kind := [...]DiskKind{DiskSlow, DiskStall, DiskFull, DiskWriteError, DiskSyncError}[x.Kind-SlowDisk]

@@ -109,7 +109,7 @@ func (g *swarm) ranges(f *Fault) {
 		}
 		f.Who = [][]string{some}
 	}
-	if f.Kind != TruncateLog && g.one(4) {
+	if f.Kind != TruncateLog && f.Kind != SplitRange && g.one(4) {
 		f.To = g.node().Name
 	}
 	if g.one(2) {

@@ -20,6 +20,7 @@ import (
 //	at T+5.000s stop all for 1s stagger=4s
 //	at T+9.000s lease-transfer r3,r4 to=n5
 //	at T+9.000s leader-transfer all times=40 every=200ms
+//	at T+9.000s split r3
 type Fault struct {
 	At   Trigger
 	Kind Kind
@@ -85,6 +86,7 @@ const (
 	LeaderTransfer
 	ForcedElection
 	TruncateLog
+	SplitRange
 	numKinds
 )
 
@@ -176,6 +178,7 @@ var kinds = [numKinds]kindInfo{
 	LeaderTransfer: {name: "leader-transfer", family: Ranges, min: 1, max: 1, params: "to"},
 	ForcedElection: {name: "campaign", family: Ranges, min: 1, max: 1, params: "to"},
 	TruncateLog:    {name: "truncate-log", family: Ranges, min: 1, max: 1},
+	SplitRange:     {name: "split", family: Ranges, min: 1, max: 1},
 }
 
 // String is the word in a plan's line.

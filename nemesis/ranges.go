@@ -69,7 +69,7 @@ func (r *Runner) rangesOf(x *running) []string {
 // askRanges asks something of each range. What comes of it shows later, when the
 // repetition is long over: the effects are kept to the end of the run.
 func (r *Runner) askRanges(x *running) {
-	kind := [...]RangeKind{MoveLease, MoveLeader, Campaign, CutLog}[x.Kind-LeaseTransfer]
+	kind := [...]RangeKind{MoveLease, MoveLeader, Campaign, CutLog, Divide}[x.Kind-LeaseTransfer]
 	names := r.rangesOf(x)
 	x.reason = "every range that was asked refused"
 	if len(names) == 0 {

@@ -138,6 +138,7 @@ const (
 	MoveLeader                  // the leader hands over to another replica, which it lets catch up
 	Campaign                    // another replica stands for election at once, and may lose it
 	CutLog                      // the log is truncated as far as may be, whoever lags
+	Divide                      // the range is divided where it is most even
 )
 
 // RangeFault is a RangeKind with its parameters.
