@@ -125,6 +125,9 @@ func (c *Cluster) election(ask asked, to string, leader, holder *Node) (*Node, f
 			continue
 		}
 		next := n.server.Store().Replica(ask.id)
+		if next == nil {
+			continue // it has not applied the split
+		}
 		if ask.kind == nemesis.Campaign {
 			return n, func(env.Task) bool { return next.TakeOver() }
 		}

@@ -253,6 +253,20 @@ func Meta1Key(end Key) Key { return append(Key{meta1Byte}, end...) }
 // Meta2Key: see Meta1Key.
 func Meta2Key(end Key) Key { return append(Key{meta2Byte}, end...) }
 
+// MetaSpan is where the descriptor of k's range is the first entry: what lies above MetaKey.
+// The last key of meta2 that has an entry is in the range of the last entry of meta1, and
+// nothing lies above that. ok is as for MetaKey.
+func MetaSpan(k Key) (s Span, ok bool) {
+	if last := Meta2Key(Max); !k.Less(last) && k.Less(Meta2End) {
+		return Span{Key: Meta1Key(Max), EndKey: Meta1End}, true
+	}
+	meta, end, ok := MetaKey(k)
+	if !ok {
+		return Span{}, false
+	}
+	return Span{Key: meta.Next(), EndKey: end}, true
+}
+
 // MetaKeyBelow is where the search for the range begins that holds the keys just below
 // end: the descriptor is the first entry at or above it. Otherwise it is like MetaKey.
 func MetaKeyBelow(end Key) (meta, metaEnd Key, ok bool) {

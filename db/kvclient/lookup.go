@@ -131,8 +131,8 @@ func (o *op) metaSpan() (from, end keys.Key) {
 		from, end, _ = keys.MetaKeyBelow(o.span.EndKey)
 		return from, end
 	}
-	meta, end, _ := keys.MetaKey(o.span.Key)
-	return meta.Next(), end
+	s, _ := keys.MetaSpan(o.span.Key)
+	return s.Key, s.EndKey
 }
 
 // readMeta reads the first descriptors of s, a span of meta2 or of meta1, into the cache.
