@@ -237,6 +237,9 @@ func (r *Resolved) slowness(knobs []*env.Knob) {
 		// whose client died is rolled back by its gateway after the other.
 		more += max(0, time.Duration(r.inForce(knobs, "txn.expiration", int64(expiration)))-expiration)
 		more += max(0, time.Duration(r.inForce(knobs, "session.grace", int64(grace)))-grace)
+		// And whoever comes to a lock that was left behind pushes after a delay; a transaction
+		// may meet some such locks.
+		more += 4 * time.Duration(r.inForce(knobs, "lock.push.deadlock", 0)+r.inForce(knobs, "lock.push.liveness", 0))
 	}
 	// A push is sent after a delay, a query may be answered late, and each may have to be
 	// sent again: a few rounds of both, and the time to find the lease.

@@ -11,8 +11,8 @@ var (
 	knobPagesBytes   = env.Knob{Name: "tscache.page.bytes", Default: 32 << 10, Min: 256, Max: 1 << 20, Doc: "bytes of marks in one page of a range's timestamp cache"}
 	knobPages        = env.Knob{Name: "tscache.pages", Default: 4, Min: 1, Max: 16, Doc: "pages of a range's timestamp cache"}
 	knobSummaryBytes = env.Knob{Name: "tscache.summary.bytes", Default: 16 << 10, Min: 64, Max: 1 << 20, Doc: "bytes of a read summary that travels with a lease"}
-	knobLiveness     = env.Knob{Name: "lock.push.liveness", Default: int64(50 * time.Millisecond), Min: 0, Max: int64(5 * time.Second), Doc: "how long the first in line waits at a lock before it finds out whether the holder is alive, ns"}
-	knobDeadlock     = env.Knob{Name: "lock.push.deadlock", Default: int64(100 * time.Millisecond), Min: 0, Max: int64(5 * time.Second), Doc: "how long the others wait before they push, so that a deadlock is found, ns"}
+	knobLiveness     = env.Knob{Name: "lock.push.liveness", Default: int64(50 * time.Millisecond), Min: 0, Max: int64(time.Second), Doc: "how long the first in line waits at a lock before it finds out whether the holder is alive, ns"}
+	knobDeadlock     = env.Knob{Name: "lock.push.deadlock", Default: int64(100 * time.Millisecond), Min: 0, Max: int64(time.Second), Doc: "how long the others wait before they push, so that a deadlock is found, ns"}
 	knobLocks        = env.Knob{Name: "lock.table.limit", Default: 10_000, Min: 1, Max: 1 << 20, Doc: "locks that a range lists; above it those that nobody waits for are forgotten"}
 	knobExpiration   = env.Knob{Name: "txn.expiration", Default: int64(5 * time.Second), Min: int64(2 * time.Second), Max: int64(30 * time.Second), Doc: "time without a heartbeat after which a transaction counts as abandoned, ns"}
 	knobQueryWait    = env.Knob{Name: "txnwait.query", Default: int64(time.Second), Min: int64(50 * time.Millisecond), Max: int64(5 * time.Second), Doc: "how long a query of a transaction waits for news at most, ns"}

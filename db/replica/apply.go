@@ -53,6 +53,7 @@ func (r *Replica) storageApply(m *raftpb.Message) {
 	}
 	clear(effects)
 	r.effects = effects[:0]
+	r.proposeDropped()
 	r.deliver(m.Responses)
 }
 

@@ -57,6 +57,9 @@ type proposals struct {
 	// assigned is the highest lease index given to a proposal under the current
 	// lease; at least the applied one.
 	assigned uint64
+	// dropped says that the library did not take some of them, since too much was
+	// uncommitted.
+	dropped bool
 }
 
 func (p *proposals) find(id CommandID) int {
@@ -108,9 +111,34 @@ func (r *Replica) handOver(p *proposal) {
 	if r.role != raft.StateLeader {
 		return
 	}
-	if r.rn.Propose(p.data) == nil {
-		p.taken = r.rn.BasicStatus().Term
-		r.cfg.Host.Ready(r)
+	if r.rn.Propose(p.data) != nil {
+		r.proposals.dropped = true
+		return
+	}
+	p.taken = r.rn.BasicStatus().Term
+	r.cfg.Host.Ready(r)
+}
+
+// proposeDropped hands over what was dropped, now that something has applied and there
+// may be room. To leave it to the ticks would let a range that is asked for much do
+// hardly anything (scenario append, seed 150).
+func (r *Replica) proposeDropped() {
+	if !r.proposals.dropped {
+		return
+	}
+	r.proposals.dropped = false
+	if r.role != raft.StateLeader {
+		return // whoever becomes the leader proposes all
+	}
+	term := r.rn.BasicStatus().Term
+	for _, p := range r.proposals.pending {
+		if p.taken != term {
+			r.cfg.Env.Probe(probeReproposed)
+			r.handOver(p)
+		}
+		if r.proposals.dropped {
+			return // in order: those behind it wait
+		}
 	}
 }
 

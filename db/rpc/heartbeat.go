@@ -29,6 +29,11 @@ func (c *conn) arm(d time.Duration) {
 func (c *conn) tick() {
 	n := c.link.node
 	now := n.e.Mono()
+	if c.link.class != System {
+		// The system connection may have broken by itself, and be due again: by it the
+		// peer counts as healthy (scenarios/found/nobody-dials).
+		c.link.peer.links[System].get()
+	}
 	if c.waiting {
 		left := max(c.heardAt, c.pingAt) + n.pingTimeout - now
 		if left <= 0 {

@@ -292,6 +292,27 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// A peer whose system connection broke, while another stands, is healthy again once the
+// backoff is over, though nobody dials it.
+func TestSystemConnectionComesBack(t *testing.T) {
+	w := newWorld(t, 8, map[string]int64{"rpc.backoff_min": int64(2 * time.Second), "rpc.backoff_max": int64(2 * time.Second)})
+	a := w.start("a")
+	w.start("b").serve()
+	a.call("b", echoKind, "x", time.Second)
+	w.run(time.Second)
+	a.node.peer("b").links[System].conn.close(ErrPingTimeout)
+	if a.node.Healthy("b") {
+		t.Fatal("healthy without a system connection")
+	}
+	for range 5 {
+		a.call("b", echoKind, "x", time.Second)
+		w.run(time.Second)
+	}
+	if !a.node.Healthy("b") {
+		t.Fatal("not healthy, though it answers")
+	}
+}
+
 // Unused connections are closed, those in use are not.
 func TestIdle(t *testing.T) {
 	w := newWorld(t, 9, map[string]int64{"rpc.idle": int64(5 * time.Second)})

@@ -41,8 +41,15 @@ func (tr *transport) SendSnapshot(t env.Task, to kv.NodeID, c *store.SnapshotChu
 	return m.(*store.SnapshotReply), nil
 }
 
-// Live implements store.Transport: a node that answers pings is up.
-func (tr *transport) Live(n kv.NodeID) bool { return tr.rpc.Healthy(tr.cfg.Endpoint(n)) }
+// Live implements store.Transport: a node that answers pings is up. One that does not is
+// dialled again, so that its return is noticed when nobody else has anything to say to it.
+func (tr *transport) Live(n kv.NodeID) bool {
+	if tr.rpc.Healthy(tr.cfg.Endpoint(n)) {
+		return true
+	}
+	tr.rpc.Connect(tr.cfg.Endpoint(n))
+	return false
+}
 
 func (s *Server) serveTransport() {
 	s.rpc.HandleOneway(raftKind, func(_ string, m env.Message) { s.store.HandleRaft(m.(*store.RaftBatch)) })
