@@ -53,8 +53,8 @@ func (r *Replica) storageApply(m *raftpb.Message) {
 	}
 	clear(effects)
 	r.effects = effects[:0]
-	r.proposeDropped()
 	r.deliver(m.Responses)
+	r.proposeDropped()
 }
 
 // applyEntry stages what an entry does, in the batch and in r.state.
