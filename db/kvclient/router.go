@@ -152,6 +152,16 @@ func (o *op) deliver() (br *kv.BatchResponse, crosses bool) {
 		}
 		looked = looked || fresh
 		if !e.desc.ContainsSpan(o.span) {
+			if o.span.IsPoint() {
+				// No range is too small for a point: what is known of the ranges here is about
+				// to change (scenario clocks-beyond-bounds, seed 3).
+				r.evict(e)
+				looked = false
+				if err := o.pause(); err != nil {
+					return kv.ErrorResponse(err), false
+				}
+				continue
+			}
 			if o.safe || o.sticky || looked {
 				return nil, true
 			}
