@@ -23,6 +23,8 @@ func testKnobs() []*env.Knob {
 	knobs := []*env.Knob{
 		{Name: "rpc.offset_check", Default: 1, Min: 0, Max: 1},
 		{Name: "txn.heartbeat", Default: int64(time.Second), Min: int64(100 * time.Millisecond), Max: int64(time.Minute)},
+		{Name: "range.max.bytes", Default: 512 << 20, Min: 256, Max: 1 << 40},
+		{Name: "range.split.interval", Default: int64(time.Second), Min: int64(100 * time.Millisecond), Max: int64(time.Minute)},
 		{Name: "lease.duration", Default: int64(6 * time.Second), Min: int64(2 * time.Second), Max: int64(20 * time.Second)},
 	}
 	for i := range 40 {
@@ -35,7 +37,7 @@ func testKnobs() []*env.Knob {
 func TestRoundTrip(t *testing.T) {
 	want := []string{"append", "az-failure", "bank", "calm", "clocks", "clocks-beyond-bounds", "clocks-within-bounds", "contention",
 		"coordinator-crashes", "default", "disks", "g2", "lease-storm", "long-fork", "monotonic", "overload", "partitions",
-		"region-failure", "registers", "savepoints", "strict"}
+		"region-failure", "registers", "savepoints", "splits", "strict"}
 	slices.Sort(want)
 	got := List()
 	slices.Sort(got)
