@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"simulacrum/db/hlc"
 	"simulacrum/db/keys"
 	"simulacrum/db/kv"
 )
@@ -72,10 +71,4 @@ func covered(q kv.Request, resp kv.Response) keys.Span {
 		return keys.Span{Key: s.Key, EndKey: s.Key}
 	}
 	return s
-}
-
-// minCommit is the least timestamp at which a transaction may commit, as far as is
-// known in the memory of its record's range.
-func (ev *evaluation) minCommit(anchor keys.Key, id keys.TxnID) hlc.Timestamp {
-	return ev.r.reads.MinCommit(anchor, id)
 }

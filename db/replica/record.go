@@ -104,7 +104,7 @@ func (ev *evaluation) heartbeatTxn(q *kv.HeartbeatTxnRequest) (kv.Response, erro
 		}
 		made := *txn
 		made.Status, made.InFlight, made.LockSpans = kv.Pending, nil, nil
-		made.WriteTS = made.WriteTS.Forward(ev.minCommit(q.Key, txn.ID))
+		made.WriteTS = made.WriteTS.Forward(ev.r.reads.MinCommit(q.Key, txn.ID))
 		rec = &made
 	}
 	if !rec.Status.Finalized() {
@@ -206,7 +206,7 @@ func (ev *evaluation) mayEnd(q *kv.EndTxnRequest, rec *kv.Txn) *kv.Error {
 // the timestamp of what was written, and the deadline.
 func (ev *evaluation) mayCommit(q *kv.EndTxnRequest) *kv.Error {
 	txn := ev.txn
-	txn.WriteTS = txn.WriteTS.Forward(ev.minCommit(q.Key, txn.ID))
+	txn.WriteTS = txn.WriteTS.Forward(ev.r.reads.MinCommit(q.Key, txn.ID))
 	switch {
 	case txn.ReadTS != txn.WriteTS:
 		return kv.RetryError(kv.RetrySerializable, "read at %s, written at %s", txn.ReadTS, txn.WriteTS)
