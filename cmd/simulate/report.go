@@ -80,11 +80,12 @@ func (a *app) report(q request, r *result, twice bool) error {
 }
 
 func reportFaults(w io.Writer, faults []faultCount) {
+	fmt.Fprintf(w, "\nfaults\n")
 	if len(faults) == 0 {
+		fmt.Fprintln(w, "  none: the plan is empty")
 		return
 	}
 	var idle []string
-	fmt.Fprintf(w, "\nfaults\n")
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	for _, f := range faults {
 		if f.Effects == 0 {
