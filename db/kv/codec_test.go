@@ -30,6 +30,7 @@ var oneOfEach = []struct {
 	{&TransferLeaseRequest{}, &TransferLeaseResponse{}},
 	{&RequestLeaseRequest{}, &RequestLeaseResponse{}},
 	{&AdminSplitRequest{}, &AdminSplitResponse{}},
+	{&AdminChangeReplicasRequest{}, &AdminChangeReplicasResponse{}},
 	{&InitPutRequest{}, &InitPutResponse{}},
 	{&DeleteRangeRequest{}, &DeleteRangeResponse{}},
 	{&RefreshRequest{}, &RefreshResponse{}},
@@ -54,6 +55,16 @@ func fill(t *rapid.T, v reflect.Value, depth int) {
 		return
 	case ReplicaType:
 		v.SetUint(rapid.Uint64Max(uint64(numReplicaTypes-1)).Draw(t, "type"))
+		return
+	case *CommitTrigger: // at most one of its members
+		if depth > 0 && rapid.Bool().Draw(t, "set") {
+			v.Set(reflect.ValueOf(&CommitTrigger{}))
+			one := v.Elem().Field(rapid.IntRange(0, v.Elem().NumField()-1).Draw(t, "trigger"))
+			fill(t, one, depth-1)
+		}
+		return
+	case ReplicaRole:
+		v.SetUint(rapid.Uint64Max(uint64(numReplicaRoles-1)).Draw(t, "role"))
 		return
 	case TxnStatus, LockDurability, WaitPolicy, PushType, RetryReason, AbortReason:
 		count := map[string]int{"TxnStatus": int(numTxnStatuses), "LockDurability": int(numLockDurabilities), "WaitPolicy": int(numWaitPolicies),

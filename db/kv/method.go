@@ -3,8 +3,8 @@ package kv
 // Method says what a request asks for. Values are part of the encoding.
 type Method uint8
 
-// The methods. TruncateLog, AdminMerge and AdminChangeReplicas are reserved: they have
-// numbers so that traces and stored commands keep theirs, and no request types yet.
+// The methods. TruncateLog and AdminMerge are reserved: they have numbers so that traces
+// and stored commands keep theirs, and no request types yet.
 const (
 	Get Method = iota + 1
 	Put
@@ -18,7 +18,7 @@ const (
 	TruncateLog
 	AdminSplit // to the leaseholder: divide the range at a key
 	AdminMerge
-	AdminChangeReplicas
+	AdminChangeReplicas // to the leaseholder: add, remove or turn replicas
 	InitPut
 	DeleteRange
 	Refresh

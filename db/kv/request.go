@@ -278,6 +278,8 @@ func decodeBody(m Method, h RequestHeader, lock Locking, r *codec.Reader) Reques
 		return &RequestLeaseRequest{RequestHeader: h, Key: r.Bytes()}
 	case AdminSplit:
 		return &AdminSplitRequest{RequestHeader: h, Key: r.Bytes(), SplitKey: r.Bytes()}
+	case AdminChangeReplicas:
+		return decodeChangeReplicas(h, r)
 	}
 	return decodeTxnBody(m, h, r)
 }
@@ -325,6 +327,8 @@ func FormatRequest(r Request) string {
 		return fmt.Sprintf("TransferLease(%s, s%d)", r.Key, r.Target)
 	case *AdminSplitRequest:
 		return fmt.Sprintf("AdminSplit(%s, at %s)", r.Key, r.SplitKey)
+	case *AdminChangeReplicasRequest:
+		return r.String()
 	}
 	if l := lockingOf(r); l != (Locking{}) {
 		return fmt.Sprintf("%s(%s, %s %s)", r.Method(), r.Span(), l.Durability, l.Lock)

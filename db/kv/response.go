@@ -180,6 +180,8 @@ func decodeResponse(m Method, r *codec.Reader) Response {
 		return &RequestLeaseResponse{Lease: DecodeLease(r)}
 	case AdminSplit:
 		return &AdminSplitResponse{SplitKey: r.Bytes()}
+	case AdminChangeReplicas:
+		return &AdminChangeReplicasResponse{Desc: *DecodeRangeDescriptor(r)}
 	}
 	return decodeTxnResponse(m, r)
 }

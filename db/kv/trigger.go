@@ -8,9 +8,30 @@ import (
 )
 
 // CommitTrigger is what a commit does to the range that holds the transaction's record,
-// at the moment of the commit and on every replica.
+// at the moment of the commit and on every replica. At most one of its members is set.
 type CommitTrigger struct {
-	Split *SplitTrigger
+	Split  *SplitTrigger
+	Change *ChangeTrigger
+}
+
+// triggerKind tells which trigger an encoding holds. Values are part of the encoding.
+type triggerKind uint8
+
+const (
+	triggerNone triggerKind = iota
+	triggerSplit
+	triggerMerge
+	triggerChange
+)
+
+func (c *CommitTrigger) kind() triggerKind {
+	switch {
+	case c.Split != nil:
+		return triggerSplit
+	case c.Change != nil:
+		return triggerChange
+	}
+	return triggerNone
 }
 
 // SplitTrigger divides a range in two. Left is the range as it goes on, and Right the one
@@ -44,10 +65,12 @@ func (c *CommitTrigger) check(et *EndTxnRequest) error {
 	switch {
 	case !et.Commit || len(et.InFlight) > 0:
 		return fmt.Errorf("a trigger without an explicit commit")
-	case c.Split == nil:
-		return fmt.Errorf("an empty trigger")
+	case c.Split != nil:
+		return c.Split.Validate()
+	case c.Change != nil:
+		return c.Change.Validate()
 	}
-	return c.Split.Validate()
+	return fmt.Errorf("an empty trigger")
 }
 
 // CheckSplitKey says why no range may begin at k; nil if one may. Everybody knows where
@@ -62,35 +85,52 @@ func CheckSplitKey(k keys.Key) *Error {
 
 // Size is the length of Encode's output, 0 for none.
 func (c *CommitTrigger) Size() int {
-	switch {
-	case c == nil:
+	if c == nil {
 		return 0
-	case c.Split == nil:
-		return codec.SizeBool
 	}
-	return codec.SizeBool + c.Split.Left.Size() + c.Split.Right.Size()
+	switch c.kind() {
+	case triggerSplit:
+		return codec.SizeByte + c.Split.Left.Size() + c.Split.Right.Size()
+	case triggerChange:
+		return codec.SizeByte + c.Change.Desc.Size()
+	}
+	return codec.SizeByte
 }
 
 // Encode appends the trigger.
 func (c *CommitTrigger) Encode(b []byte) []byte {
-	if b = codec.AppendBool(b, c.Split != nil); c.Split == nil {
-		return b
+	b = append(b, byte(c.kind()))
+	switch {
+	case c.Split != nil:
+		return c.Split.Right.Encode(c.Split.Left.Encode(b))
+	case c.Change != nil:
+		return c.Change.Desc.Encode(b)
 	}
-	return c.Split.Right.Encode(c.Split.Left.Encode(b))
+	return b
 }
 
 // DecodeCommitTrigger reads what Encode wrote.
 func DecodeCommitTrigger(r *codec.Reader) *CommitTrigger {
-	if !r.Bool() {
+	switch k := triggerKind(r.Byte()); k {
+	case triggerNone:
+		return &CommitTrigger{}
+	case triggerSplit:
+		return &CommitTrigger{Split: &SplitTrigger{Left: *DecodeRangeDescriptor(r), Right: *DecodeRangeDescriptor(r)}}
+	case triggerChange:
+		return &CommitTrigger{Change: &ChangeTrigger{Desc: *DecodeRangeDescriptor(r)}}
+	default:
+		r.Failf("kv: unknown commit trigger %d", k)
 		return &CommitTrigger{}
 	}
-	return &CommitTrigger{Split: &SplitTrigger{Left: *DecodeRangeDescriptor(r), Right: *DecodeRangeDescriptor(r)}}
 }
 
 // String prints the trigger for reading.
 func (c *CommitTrigger) String() string {
-	if c.Split == nil {
-		return "no trigger"
+	switch {
+	case c.Split != nil:
+		return fmt.Sprintf("split into r%d and r%d at %s", c.Split.Left.RangeID, c.Split.Right.RangeID, c.Split.Right.StartKey)
+	case c.Change != nil:
+		return fmt.Sprintf("change to %s", &c.Change.Desc)
 	}
-	return fmt.Sprintf("split into r%d and r%d at %s", c.Split.Left.RangeID, c.Split.Right.RangeID, c.Split.Right.StartKey)
+	return "no trigger"
 }

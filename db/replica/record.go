@@ -158,7 +158,7 @@ func (ev *evaluation) endTxn(q *kv.EndTxnRequest) (kv.Response, error) {
 	}
 	txn.Status = kv.Committed
 	if err = ev.finalize(q, rec); err == nil && q.Trigger != nil {
-		err = ev.split(q.Trigger.Split)
+		err = ev.trigger(q.Trigger)
 	}
 	return &kv.EndTxnResponse{}, err
 }
