@@ -3,8 +3,8 @@ package kv
 // Method says what a request asks for. Values are part of the encoding.
 type Method uint8
 
-// The methods. TruncateLog and AdminMerge are reserved: they have numbers so that traces
-// and stored commands keep theirs, and no request types yet.
+// The methods. TruncateLog is reserved: it has a number so that traces and stored commands
+// keep theirs, and no request type yet.
 const (
 	Get Method = iota + 1
 	Put
@@ -16,8 +16,8 @@ const (
 	TransferLease // to the leaseholder: hand the lease to another replica
 	RequestLease  // to any replica: acquire the lease, if that is allowed
 	TruncateLog
-	AdminSplit // to the leaseholder: divide the range at a key
-	AdminMerge
+	AdminSplit          // to the leaseholder: divide the range at a key
+	AdminMerge          // to the leaseholder: take in the range to the right
 	AdminChangeReplicas // to the leaseholder: add, remove or turn replicas
 	InitPut
 	DeleteRange
@@ -32,6 +32,7 @@ const (
 	ResolveIntent
 	ResolveIntentRange
 	GC
+	Subsume // to the leaseholder of a right side: serve nothing more until the merge is known
 	numMethods
 )
 
@@ -78,6 +79,7 @@ var methods = [numMethods]struct {
 	ResolveIntent:       {"ResolveIntent", flagWrite | flagRepeat},
 	ResolveIntentRange:  {"ResolveIntentRange", flagWrite | flagSpan | flagLimit | flagRepeat},
 	GC:                  {"GC", flagWrite | flagRepeat},
+	Subsume:             {"Subsume", flagAdmin | flagRepeat},
 }
 
 func (m Method) has(f methodFlags) bool { return m < numMethods && methods[m].flags&f != 0 }

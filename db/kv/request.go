@@ -280,6 +280,10 @@ func decodeBody(m Method, h RequestHeader, lock Locking, r *codec.Reader) Reques
 		return &AdminSplitRequest{RequestHeader: h, Key: r.Bytes(), SplitKey: r.Bytes()}
 	case AdminChangeReplicas:
 		return decodeChangeReplicas(h, r)
+	case AdminMerge:
+		return &AdminMergeRequest{RequestHeader: h, Key: r.Bytes()}
+	case Subsume:
+		return &SubsumeRequest{RequestHeader: h, Right: *DecodeRangeDescriptor(r), Txn: DecodeTxnMeta(r)}
 	}
 	return decodeTxnBody(m, h, r)
 }
@@ -329,6 +333,8 @@ func FormatRequest(r Request) string {
 		return fmt.Sprintf("AdminSplit(%s, at %s)", r.Key, r.SplitKey)
 	case *AdminChangeReplicasRequest:
 		return r.String()
+	case *SubsumeRequest:
+		return fmt.Sprintf("Subsume(%s, by %s)", &r.Right, FormatTxnID(r.Txn.ID))
 	}
 	if l := lockingOf(r); l != (Locking{}) {
 		return fmt.Sprintf("%s(%s, %s %s)", r.Method(), r.Span(), l.Durability, l.Lock)

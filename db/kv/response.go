@@ -182,6 +182,10 @@ func decodeResponse(m Method, r *codec.Reader) Response {
 		return &AdminSplitResponse{SplitKey: r.Bytes()}
 	case AdminChangeReplicas:
 		return &AdminChangeReplicasResponse{Desc: *DecodeRangeDescriptor(r)}
+	case AdminMerge:
+		return &AdminMergeResponse{Desc: *DecodeRangeDescriptor(r)}
+	case Subsume:
+		return &SubsumeResponse{LeaseIndex: r.Uvarint(), FreezeStart: hlc.Decode(r), Reads: r.Bytes()}
 	}
 	return decodeTxnResponse(m, r)
 }

@@ -11,6 +11,7 @@ import (
 // at the moment of the commit and on every replica. At most one of its members is set.
 type CommitTrigger struct {
 	Split  *SplitTrigger
+	Merge  *MergeTrigger
 	Change *ChangeTrigger
 }
 
@@ -28,6 +29,8 @@ func (c *CommitTrigger) kind() triggerKind {
 	switch {
 	case c.Split != nil:
 		return triggerSplit
+	case c.Merge != nil:
+		return triggerMerge
 	case c.Change != nil:
 		return triggerChange
 	}
@@ -67,6 +70,8 @@ func (c *CommitTrigger) check(et *EndTxnRequest) error {
 		return fmt.Errorf("a trigger without an explicit commit")
 	case c.Split != nil:
 		return c.Split.Validate()
+	case c.Merge != nil:
+		return c.Merge.Validate()
 	case c.Change != nil:
 		return c.Change.Validate()
 	}
@@ -91,6 +96,8 @@ func (c *CommitTrigger) Size() int {
 	switch c.kind() {
 	case triggerSplit:
 		return codec.SizeByte + c.Split.Left.Size() + c.Split.Right.Size()
+	case triggerMerge:
+		return codec.SizeByte + c.Merge.Size()
 	case triggerChange:
 		return codec.SizeByte + c.Change.Desc.Size()
 	}
@@ -103,6 +110,8 @@ func (c *CommitTrigger) Encode(b []byte) []byte {
 	switch {
 	case c.Split != nil:
 		return c.Split.Right.Encode(c.Split.Left.Encode(b))
+	case c.Merge != nil:
+		return c.Merge.Encode(b)
 	case c.Change != nil:
 		return c.Change.Desc.Encode(b)
 	}
@@ -116,6 +125,8 @@ func DecodeCommitTrigger(r *codec.Reader) *CommitTrigger {
 		return &CommitTrigger{}
 	case triggerSplit:
 		return &CommitTrigger{Split: &SplitTrigger{Left: *DecodeRangeDescriptor(r), Right: *DecodeRangeDescriptor(r)}}
+	case triggerMerge:
+		return &CommitTrigger{Merge: DecodeMergeTrigger(r)}
 	case triggerChange:
 		return &CommitTrigger{Change: &ChangeTrigger{Desc: *DecodeRangeDescriptor(r)}}
 	default:
@@ -129,6 +140,8 @@ func (c *CommitTrigger) String() string {
 	switch {
 	case c.Split != nil:
 		return fmt.Sprintf("split into r%d and r%d at %s", c.Split.Left.RangeID, c.Split.Right.RangeID, c.Split.Right.StartKey)
+	case c.Merge != nil:
+		return fmt.Sprintf("merge of r%d and r%d at %s", c.Merge.Left.RangeID, c.Merge.Right.RangeID, c.Merge.Right.StartKey)
 	case c.Change != nil:
 		return fmt.Sprintf("change to %s", &c.Change.Desc)
 	}
