@@ -102,6 +102,12 @@ func (r *Request) add(q kv.Request) {
 			all := keys.Span{Key: t.Split.Left.StartKey, EndKey: t.Split.Right.EndKey}
 			r.Latches = append(r.Latches, Latch{all, Write}, Latch{keys.RangeLocalSpan(all), Write})
 		}
+		if t := q.Trigger; t != nil && t.Merge != nil {
+			// The left side stands still; the right side does so already. What was written
+			// below its threshold may not be looked at while that is raised.
+			left := keys.Span{Key: t.Merge.Left.StartKey, EndKey: t.Merge.Right.StartKey}
+			r.Latches = append(r.Latches, Latch{left, Write}, Latch{keys.RangeLocalSpan(left), Write})
+		}
 		for _, l := range q.LockSpans { // its locks in this range are resolved with it
 			r.Latches = append(r.Latches, Latch{l, Write})
 		}
