@@ -153,10 +153,17 @@ func (r *Resolved) drawOffsets(knobs []*env.Knob) {
 	}
 }
 
-// notDrawn is a knob that is only ever set. Where each range has room for a few rows, who
+// notDrawn reports that a knob is only ever set. Where each range has room for a few rows, who
 // reads them all asks hundreds of ranges, one after the other, and no client waits so
-// long: scenarios that are about small ranges set it, with clients to match.
-const notDrawn = "range.max.bytes"
+// long: scenarios that are about small ranges set it, with clients to match. The others
+// switch whole parts of the database on.
+func notDrawn(knob string) bool {
+	switch knob {
+	case "range.max.bytes", "range.min.bytes", "range.split.qps", "lease.epoch", "allocator.interval", "consistency.interval", "replicagc.interval":
+		return true
+	}
+	return false
+}
 
 // drawKnobs sets what the scenario sets and, if it says so, draws the others.
 func (r *Resolved) drawKnobs(knobs []*env.Knob) error {
@@ -177,7 +184,7 @@ func (r *Resolved) drawKnobs(knobs []*env.Knob) error {
 		r.Knobs = append(r.Knobs, KnobValue{name, set[name]})
 	}
 	for _, k := range knobs {
-		if _, fixed := set[k.Name]; fixed || !r.Scenario.Knobs.Perturb || k.Name == notDrawn {
+		if _, fixed := set[k.Name]; fixed || !r.Scenario.Knobs.Perturb || notDrawn(k.Name) {
 			continue
 		}
 		if v := draw(stream(r.Seed, "knob/"+k.Name), k); v != k.Default {

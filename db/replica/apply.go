@@ -82,9 +82,11 @@ func (r *Replica) applyEntry(b *storage.Batch, e *raftpb.Entry, f *effect) {
 	}
 	r.state.LeaseAppliedIndex = c.MaxLeaseIndex
 	if c.Kind == KindWrite || c.Kind == KindSplit {
+		before := b.Len()
 		if err := b.AppendRepr(c.Batch); err != nil {
 			r.cfg.Env.Fatal(fmt.Errorf("replica: r%d: log entry %d: %w", r.rangeID, e.Index, err))
 		}
+		r.noteWritten(b.Len() - before)
 		r.state.Stats.Add(c.Stats)
 		if !c.GCThreshold.IsEmpty() {
 			r.state.GCThreshold = r.state.GCThreshold.Forward(c.GCThreshold)

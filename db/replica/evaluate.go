@@ -34,6 +34,7 @@ type evaluation struct {
 	divided   *Split        // what the commit's trigger does; nil: it has none
 	threshold hlc.Timestamp // what the range's GC threshold is raised to
 	responses []kv.Response
+	cost      int64 // of what was looked at, ns
 	// left is what requests with limits may still return or change; full says that
 	// nothing is. Zero fields of left do not bind.
 	left mvcc.Limit
@@ -329,7 +330,7 @@ func (ev *evaluation) get(q *kv.GetRequest) (kv.Response, error) {
 	if err != nil || v.Exists && o.SkipLocked && ev.locked(q.Key, o.Lock) {
 		return &kv.GetResponse{}, err
 	}
-	ev.r.cfg.Env.Charge(env.ClassByte, int64(len(v.Bytes)))
+	ev.charge(env.ClassByte, int64(len(v.Bytes)))
 	if v.Exists {
 		err = ev.lock(q.Key, q.Locking)
 	}
@@ -378,8 +379,8 @@ func (ev *evaluation) scan(s keys.Span, l kv.Locking, of scanner) ([]kv.KeyValue
 		kept = append(kept, rows[i])
 		size += int64(len(rows[i].Key) + len(rows[i].Value))
 	}
-	ev.r.cfg.Env.Charge(env.ClassKey, int64(len(rows)))
-	ev.r.cfg.Env.Charge(env.ClassByte, size)
+	ev.charge(env.ClassKey, int64(len(rows)))
+	ev.charge(env.ClassByte, size)
 	ev.take(int64(len(kept)), size)
 	return kept, resume, err
 }
@@ -406,7 +407,7 @@ func (ev *evaluation) deleteRange(q *kv.DeleteRangeRequest) (kv.Response, error)
 			ev.effects.acquire(k, ev.txn.TxnMeta, kv.LockIntent, kv.Replicated)
 		}
 	}
-	ev.r.cfg.Env.Charge(env.ClassKey, int64(len(deleted)))
+	ev.charge(env.ClassKey, int64(len(deleted)))
 	ev.take(int64(len(deleted)), 0)
 	return &kv.DeleteRangeResponse{Count: int64(len(deleted)), Resume: resume}, err
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"time"
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
@@ -32,6 +33,8 @@ type Config struct {
 	// were proposed before it are not used: what they promised about reads was
 	// known only to the memory of an earlier incarnation.
 	MinProposed hlc.Timestamp
+	// LoadWindow is the time over which the load of replicas is counted; 0: it is not.
+	LoadWindow time.Duration
 	// Requests is what brings the requests of each range into an order.
 	Requests concurrency.Config
 	// NextID is the identity of the next command, increased with each.
@@ -129,6 +132,8 @@ type Replica struct {
 	dropStaleAt int64 // bytes of log below which dropStale need not look again
 	// incoming is the snapshot that is being stepped into the library.
 	incoming *Snapshot
+
+	load load
 
 	effects []effect // scratch of apply
 	scratch []byte

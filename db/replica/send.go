@@ -155,6 +155,7 @@ func (c *call) execute(t env.Task) (*kv.BatchResponse, outcome) {
 		return c.refused(t, &ev, err)
 	}
 	ev.noteReads()
+	r.noteServed(c.ba, ev.cost)
 	if ev.batch.Empty() {
 		if o := r.cfg.Observer; o != nil && c.ba.ReadsOnly() {
 			o.Served(r, ev.ts, r.state.Lease.Sequence)

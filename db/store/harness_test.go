@@ -72,12 +72,25 @@ func newCluster(tb testing.TB, n int, cfg sim.Config) *cluster {
 
 // newClusterOn is newCluster on disks of another kind.
 func newClusterOn(tb testing.TB, n int, cfg sim.Config, disks disk.Config) *cluster {
+	return newClusterOf(tb, n, cfg, disks)
+}
+
+// newClusterOf is newClusterOn with a range between any two of the keys.
+func newClusterOf(tb testing.TB, n int, cfg sim.Config, disks disk.Config, splits ...string) *cluster {
 	c := &cluster{tb: tb, sim: sim.New(cfg), cut: map[[2]kv.NodeID]bool{}, tell: func(string, ...any) {}}
-	d := &kv.RangeDescriptor{RangeID: 1, StartKey: keys.Min, EndKey: keys.Max, NextReplicaID: kv.ReplicaID(n + 1), Generation: 1}
-	for i := 1; i <= n; i++ {
-		d.Replicas = append(d.Replicas, kv.ReplicaDescriptor{NodeID: kv.NodeID(i), StoreID: kv.StoreID(i), ReplicaID: kv.ReplicaID(i)})
+	for i := 0; i <= len(splits); i++ {
+		d := &kv.RangeDescriptor{RangeID: kv.RangeID(i + 1), StartKey: keys.Min, EndKey: keys.Max, NextReplicaID: kv.ReplicaID(n + 1), Generation: 1}
+		if i > 0 {
+			d.StartKey = key(splits[i-1])
+		}
+		if i < len(splits) {
+			d.EndKey = key(splits[i])
+		}
+		for i := 1; i <= n; i++ {
+			d.Replicas = append(d.Replicas, kv.ReplicaDescriptor{NodeID: kv.NodeID(i), StoreID: kv.StoreID(i), ReplicaID: kv.ReplicaID(i)})
+		}
+		c.descs = append(c.descs, d)
 	}
-	c.descs = []*kv.RangeDescriptor{d}
 	for i := 1; i <= n; i++ {
 		nd := &node{c: c, id: kv.NodeID(i)}
 		name := fmt.Sprintf("n%d", i)

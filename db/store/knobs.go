@@ -33,11 +33,17 @@ var (
 	knobSplitInterval = env.Knob{Name: "range.split.interval", Default: int64(time.Second), Min: int64(10 * time.Millisecond), Max: int64(time.Hour), Doc: "time between two searches of a store for ranges to divide, ns"}
 )
 
+// The tunables of the allocator.
+var (
+	knobAllocator  = env.Knob{Name: "allocator.interval", Default: 0, Min: 0, Max: int64(time.Hour), Doc: "time in which a store looks once at where the replicas and leases of its ranges are, ns; 0: never"}
+	knobLoadWindow = env.Knob{Name: "allocator.load.window", Default: int64(30 * time.Second), Min: int64(time.Second), Max: int64(time.Hour), Doc: "time over which the load of a range is counted, ns"}
+)
+
 // Knobs lists the tunables of this room.
 func Knobs() []*env.Knob {
 	return []*env.Knob{&knobSnapRate, &knobSnapSenders, &knobSnapReceivers, &knobSnapMax, &knobSnapIdle,
 		&knobRecoveryBatch, &knobResolveBatch, &knobCleanupTasks, &knobCleanupQueue, &knobCleanupTries, &knobTxnPause,
-		&knobGCTTL, &knobGCInterval, &knobGCBatch, &knobGCNotes, &knobRangeMax, &knobSplitInterval}
+		&knobGCTTL, &knobGCInterval, &knobGCBatch, &knobGCNotes, &knobRangeMax, &knobSplitInterval, &knobAllocator, &knobLoadWindow}
 }
 
 // txnSettings are the knobs of transactions in force.
@@ -87,6 +93,10 @@ const (
 	probeBorn        env.Probe = "store: snapshot made a replica"
 	probeSplitLost   env.Probe = "store: split overtaken by another change"
 	probeGCRefused   env.Probe = "gc: refused, the range has changed"
+
+	probeQueueFailed  env.Probe = "queue: work on a range failed, for now"
+	probeQueueStuck   env.Probe = "queue: a range cannot be helped while the cluster is as it is"
+	probeQueueUnstuck env.Probe = "queue: the cluster has changed, those that were stuck come again"
 )
 
 // Probes lists the rare points of this room.
@@ -95,5 +105,6 @@ func Probes() []env.Probe {
 		probeRecovery, probeRecoveryShared, probeRecoveryAsked, probeRecoveryFailed, probeRecoveryMoot, probeRecoveredCommitted,
 		probeRecoveredAborted, probeResolveResumed, probeCleanupDropped, probeCleanupGivenUp, probeAbandonedEnded,
 		probeRecordRemovable, probeRecordRemoved,
-		probeGCRaised, probeGCDivided, probeGCRecord, probeGCNotes, probeGCRefused, probeAbsent, probeBorn, probeSplitLost, probeSplitBySize}
+		probeGCRaised, probeGCDivided, probeGCRecord, probeGCNotes, probeGCRefused, probeAbsent, probeBorn, probeSplitLost, probeSplitBySize,
+		probeQueueFailed, probeQueueStuck, probeQueueUnstuck}
 }

@@ -40,6 +40,8 @@ type Config struct {
 	Sender kv.Sender
 	// DB is for the store's own transactions.
 	DB *kv.DB
+	// Cluster is what the node knows of others. Nil: nothing, and nothing is moved.
+	Cluster ClusterView
 }
 
 // Store is the replicas of one node, for one incarnation of its process.
@@ -94,6 +96,9 @@ func Open(t env.Task, cfg Config) (*Store, error) {
 			Env: cfg.Env, Clock: cfg.Clock, Node: cfg.NodeID, Tunables: concurrency.ReadTunables(cfg.Env), Transactions: s.txns,
 		},
 		NextID: replica.MakeCommandIDBase(cfg.NodeID, s.incarnated),
+	}
+	if cfg.Env.Knob(&knobAllocator) > 0 {
+		s.rcfg.LoadWindow = env.Duration(cfg.Env, &knobLoadWindow)
 	}
 	s.snapshots.init(s)
 	s.gc.init(s)
