@@ -2,6 +2,7 @@ package store
 
 import (
 	"simulacrum/db/hlc"
+	"simulacrum/db/kv"
 	"simulacrum/db/placement"
 )
 
@@ -13,4 +14,7 @@ type ClusterView interface {
 	// now. Whether one is throttled is for the caller to say. The caller may keep and change
 	// the list.
 	Stores(now hlc.Timestamp) []placement.Store
+	// Told is when a store said what is known of its capacity (the version of the info):
+	// what has happened since is not in its figures. Empty for a store that is not known.
+	Told(s kv.StoreID) hlc.Timestamp
 }
