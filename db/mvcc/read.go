@@ -82,6 +82,15 @@ func GetWith(r storage.Reader, k keys.Key, ts hlc.Timestamp, o ReadOptions) (Val
 		return Value{}, nil
 	}
 	lo, hi := pointBounds(k)
+	first, val, ok, err := r.Front(lo, hi)
+	if !ok || err != nil {
+		return Value{}, err
+	}
+	if _, at, err := splitKey(first); err != nil {
+		return Value{}, err
+	} else if !at.IsEmpty() && at.LessEq(ts) { // nearly always
+		return decodeValue(first, val, at)
+	}
 	rd := reader{w: walk{it: r.NewIter(lo, hi)}, ts: ts, o: &o}
 	rd.init()
 	defer rd.w.it.Close()

@@ -33,49 +33,53 @@ func (st *standing) newest() Value {
 	return st.last
 }
 
-// look reads what k holds.
+// look reads what k holds. What the engine has of one key grows at its front, as
+// storage.Reader's Front wants it: a version is written above all that stand, a provisional
+// one together with its record, and whatever is garbage is only removed.
 func look(r storage.Reader, k keys.Key) (st standing, err error) {
 	lo, hi := pointBounds(k)
-	it := r.NewIter(lo, hi)
-	defer it.Close()
-	if !it.First() {
-		return st, it.Err()
+	first, val, ok, err := r.Front(lo, hi)
+	if !ok || err != nil {
+		return st, err
 	}
-	_, at, err := splitKey(it.Key())
+	_, at, err := splitKey(first)
 	if err != nil {
 		return st, err
 	}
 	if !at.IsEmpty() {
-		st.last, err = decodeValue(it.Key(), it.Value(), at)
+		st.last, err = decodeValue(first, val, at)
 		return st, err
 	}
-	st.recSize = len(it.Value())
-	if st.rec, err = DecodeRecord(it.Key(), it.Value()); err != nil {
+	st.recSize = len(val)
+	if st.rec, err = DecodeRecord(first, val); err != nil {
 		return st, err
 	}
+	it := r.NewIter(appendVersion(lo, hlc.Max), hi)
+	defer it.Close()
+	it.First()
 	if in := st.rec.Intent; in != nil {
-		if st.prov, _, err = nextVersion(it); err != nil {
+		if st.prov, err = version(it); err != nil {
 			return st, err
 		}
+		it.Next()
 		if st.prov.Timestamp != in.Txn.WriteTS {
 			return st, &CorruptionError{lo, fmt.Sprintf("an intent at %v, where the newest version is %v", in.Txn.WriteTS, st.prov)}
 		}
 	}
-	st.last, _, err = nextVersion(it)
+	st.last, err = version(it)
 	return st, err
 }
 
-// nextVersion steps to the version below. ok is false if there is none.
-func nextVersion(it *storage.Iter) (v Value, ok bool, err error) {
-	if !it.Next() {
-		return Value{}, false, it.Err()
+// version is the one at which the iterator stands, the zero Value if there is none.
+func version(it *storage.Iter) (Value, error) {
+	if !it.Valid() {
+		return Value{}, it.Err()
 	}
 	_, at, err := splitKey(it.Key())
 	if err != nil {
-		return Value{}, false, err
+		return Value{}, err
 	}
-	v, err = decodeValue(it.Key(), it.Value(), at)
-	return v, err == nil, err
+	return decodeValue(it.Key(), it.Value(), at)
 }
 
 // replace puts rec, which may be nil or empty, with prov as its intent's value, in the

@@ -35,6 +35,10 @@ type Engine struct {
 	cache     *blockCache
 	writer    *tableWriter // one that has finished, to be used again
 
+	// Where front stands. It keeps them here to allocate nothing.
+	frontMem   memIter
+	frontTable tableIter
+
 	wal          wal
 	logs         []uint64 // log files that exist or will, oldest first
 	manifest     manifest
@@ -168,6 +172,11 @@ func (e *Engine) Get(k []byte) ([]byte, bool, error) { return e.get(nil, e.seq, 
 
 // NewIter implements Reader.
 func (e *Engine) NewIter(lo, hi []byte) *Iter { return e.newIter(e.state, nil, e.seq, lo, hi) }
+
+// Front implements Reader.
+func (e *Engine) Front(lo, hi []byte) (k, v []byte, ok bool, err error) {
+	return e.front(nil, e.seq, lo, hi)
+}
 
 // get looks through the sources from newest to oldest, and stops at the first that
 // knows the key: older ones only have older entries of it.

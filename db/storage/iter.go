@@ -11,6 +11,11 @@ type Reader interface {
 	// Get returns the value of k and whether there is one. The value is valid for
 	// ever and must not be changed.
 	Get(k []byte) (v []byte, ok bool, err error)
+	// Front returns the first key in [lo, hi) and its value, which are valid for ever, and
+	// whether there is one. It is for runs that grow at their front: whatever a commit puts
+	// there lies before all that was there already and that it neither puts again nor
+	// deletes. Of any other span it may return a later key than the first.
+	Front(lo, hi []byte) (k, v []byte, ok bool, err error)
 	// NewIter returns an iterator over the keys k with lo <= k < hi; an empty hi
 	// means no upper bound. It stands nowhere until it is positioned, sees what was
 	// committed when it was made and nothing later, and must be closed.
@@ -189,16 +194,21 @@ func (i *Iter) Prev() bool {
 	return i.findBackward()
 }
 
-// skip moves all sources that stand at key past it. After a few steps it seeks: a
-// key that was overwritten thousands of times is one seek, not thousands of steps.
+// skip moves all sources that stand at key past it.
 func (i *Iter) skip(key []byte) {
 	for n, c := range i.curs {
-		for step := 0; c.ok && bytes.Equal(c.key, key); step++ {
-			if step == 4 {
-				i.srcs[n].seekGE(key, 0)
-			} else {
-				i.srcs[n].next()
-			}
+		pass(i.srcs[n], c, key)
+	}
+}
+
+// pass moves a source, which stands at c, past key. After a few steps it seeks: a key
+// that was overwritten thousands of times is one seek, not thousands of steps.
+func pass(s source, c *entry, key []byte) {
+	for step := 0; c.ok && bytes.Equal(c.key, key); step++ {
+		if step == 4 {
+			s.seekGE(key, 0)
+		} else {
+			s.next()
 		}
 	}
 }
@@ -329,6 +339,11 @@ func (s *Snapshot) Seq() uint64 { return s.seq }
 // Get implements Reader.
 func (s *Snapshot) Get(k []byte) ([]byte, bool, error) { return s.e.get(nil, s.seq, k) }
 
+// Front implements Reader.
+func (s *Snapshot) Front(lo, hi []byte) (k, v []byte, ok bool, err error) {
+	return s.e.front(nil, s.seq, lo, hi)
+}
+
 // NewIter implements Reader.
 func (s *Snapshot) NewIter(lo, hi []byte) *Iter {
 	return s.e.newIter(s.e.state, nil, s.seq, lo, hi)
@@ -387,6 +402,12 @@ func (o *Overlay) refresh() {
 func (o *Overlay) Get(k []byte) ([]byte, bool, error) {
 	o.refresh()
 	return o.e.get(o.mem, o.seq, k)
+}
+
+// Front implements Reader.
+func (o *Overlay) Front(lo, hi []byte) (k, v []byte, ok bool, err error) {
+	o.refresh()
+	return o.e.front(o.mem, o.seq, lo, hi)
 }
 
 // NewIter implements Reader. Commits made after NewIter are not kept out of what
