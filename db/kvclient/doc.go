@@ -13,12 +13,19 @@
 // them. What the cache holds is never trusted to be true, only replaced by what has
 // a higher generation (descriptors) or sequence (leases).
 //
-// A batch that only reads may cross ranges. It is then executed range by range, in
-// the order of its requests, and limits hold for the whole. Each range's part is
-// consistent by itself; the parts are one snapshot only if the batch states a
-// timestamp. A batch that writes and crosses ranges is refused, unless it is a
-// transaction's: then it is divided, and an EndTxn comes last, or at the same time if
-// it stages the record. Parts of a divided batch must not move up in time by themselves.
+// A batch that only reads may cross ranges. It is then divided, and all parts are sent
+// at once, or, if it has limits, one after the other in the order of its requests, with
+// the limits kept for the whole. If the batch states a timestamp the parts are one
+// snapshot, and so they are in a transaction. If not, each part is read at a timestamp
+// that the leaseholder of its range chooses: each is linearizable by itself, since it
+// sees every write to its range that was acknowledged before the batch was sent, and
+// none that began after it was answered; between the parts there is no promise, neither
+// that they are of one moment nor that a later one in the order of keys sees more. A
+// reader who wants more states a timestamp, or uses a transaction.
+//
+// A batch that writes and crosses ranges is refused, unless it is a transaction's: then
+// it is divided, and an EndTxn comes last, or at the same time if it stages the record.
+// Parts of a divided batch must not move up in time by themselves.
 //
 // Batches of transactions come from a coordinator, which is a chain of interceptors
 // over the Router, one object for each transaction (Txns makes them, for a kv.DB):

@@ -9,9 +9,11 @@ import (
 	"simulacrum/sim/env"
 )
 
-// parts is a batch that crosses ranges and must be executed in order, because it has
-// limits or because it reads without a transaction, on its way: request after
-// request, and each span range after range.
+// parts is a batch that crosses ranges and has limits, on its way: request after
+// request, and each span range after range, since what is left of the limits is known
+// only when a part has been answered. All other batches are divided (see sendDivided):
+// in order, a scan would take a round trip for each range, and one over forty ranges on
+// three continents outlasts its client's patience (scenario partitions, seed 66).
 type parts struct {
 	r        *Router
 	t        env.Task

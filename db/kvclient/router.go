@@ -101,11 +101,14 @@ func (r *Router) Send(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
 		return br
 	case ba.Txn == nil && !o.safe:
 		return kv.ErrorResponse(kv.Errorf(kv.BatchCrossesRanges, "%s", o.span))
-	case ba.Txn == nil && ba.ReadsOnly(), limited(ba):
+	case ba.Txn == nil && ba.ReadsOnly():
 		r.p.Probe(ProbeCrossed)
+	default:
+		r.p.Probe(ProbeDivided)
+	}
+	if limited(ba) {
 		return o.settle(r.sendParts(t, ba, o.deadline))
 	}
-	r.p.Probe(ProbeDivided)
 	return o.settle(r.sendDivided(t, ba, o.deadline, o.sticky))
 }
 
