@@ -30,6 +30,12 @@ func (s *Session) Txn(t env.Task, o workloads.TxnOptions, fn func(tx workloads.T
 		out.Attempts++
 		handle = h
 		x := &tx{handle: h}
+		switch o.Priority {
+		case workloads.LowPriority:
+			h.SetPriority(kv.MinPriority)
+		case workloads.HighPriority:
+			h.SetPriority(kv.MaxPriority)
+		}
 		err := fn(x)
 		committing = err == nil || x.committing
 		return err

@@ -100,6 +100,9 @@ type Txn struct {
 	Pause       Duration `toml:"pause"`        // mean of such a pause
 	Vanish      int      `toml:"vanish"`       // of 1,000 clients stop talking in the middle
 	Away        Duration `toml:"away"`         // mean time for which they do
+	Low         int      `toml:"low"`          // of 100 transactions have a low priority
+	High        int      `toml:"high"`         // and a high one
+	Again       int      `toml:"again"`        // of 100 operations come back to a key of their transaction
 	PerKey      int      `toml:"per-key"`      // appends, after which a list gives way to another
 	CommitWait  bool     `toml:"commit-wait"`  // commits are waited out, and order in real time is judged across keys
 }
@@ -192,14 +195,14 @@ func txnOf(x workloads.Txn) Txn {
 	return Txn{Ops: x.Ops, Read: x.Read, Write: x.Write, CAS: x.CAS, InitPut: x.InitPut, Delete: x.Delete, DeleteRange: x.DeleteRange,
 		Scan: x.Scan, Reverse: x.Reverse, Limited: x.Limited, Add: x.Add, Increment: x.Increment, Shared: x.Shared, Exclusive: x.Exclusive,
 		ReadOnly: x.ReadOnly, Past: x.Past, Nested: x.Nested, Alone: x.Alone, Long: x.Long, Pause: Duration(x.Pause),
-		Vanish: x.Vanish, Away: Duration(x.Away), PerKey: x.PerKey, CommitWait: x.CommitWait}
+		Vanish: x.Vanish, Away: Duration(x.Away), Low: x.Low, High: x.High, Again: x.Again, PerKey: x.PerKey, CommitWait: x.CommitWait}
 }
 
 func (x Txn) params() workloads.Txn {
 	return workloads.Txn{Ops: x.Ops, Read: x.Read, Write: x.Write, CAS: x.CAS, InitPut: x.InitPut, Delete: x.Delete, DeleteRange: x.DeleteRange,
 		Scan: x.Scan, Reverse: x.Reverse, Limited: x.Limited, Add: x.Add, Increment: x.Increment, Shared: x.Shared, Exclusive: x.Exclusive,
 		ReadOnly: x.ReadOnly, Past: x.Past, Nested: x.Nested, Alone: x.Alone, Long: x.Long, Pause: time.Duration(x.Pause),
-		Vanish: x.Vanish, Away: time.Duration(x.Away), PerKey: x.PerKey, CommitWait: x.CommitWait}
+		Vanish: x.Vanish, Away: time.Duration(x.Away), Low: x.Low, High: x.High, Again: x.Again, PerKey: x.PerKey, CommitWait: x.CommitWait}
 }
 
 // String is the scenario as a file that parses to it.

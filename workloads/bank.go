@@ -79,7 +79,7 @@ func (w *bank) setup(t env.Task, c *Client) error {
 
 // once transfers, or reads everything.
 func (w *bank) once(t env.Task, c *Client) outcome {
-	p := w.draw(c, func(bool) move { return move{} })
+	p := w.draw(c, func(bool, []move) move { return move{} })
 	if p.kind == kindReadWrite {
 		p.moves = []move{w.transfer(c), w.transfer(c)}[:1+c.Rand.IntN(2)]
 		p.vanish = min(p.vanish, len(p.moves)-1)
@@ -166,7 +166,7 @@ func (w *bank) sweep(slot int) []step {
 }
 
 func (w *bank) wants() []string {
-	return append(wantsOf(w.Txn.Past, kindPast, w.Txn.Past, kindPastSum, w.Txn.ReadOnly, kindWhole, w.Txn.ReadOnly, kindSingly, w.Txn.Shared, kindShared, w.Txn.Exclusive, kindExclusive), kindTransfer, kindAtOnce, kindClosed)
+	return append(wantsOf(w.Txn.Low, kindLow, w.Txn.High, kindHigh, w.Txn.Past, kindPast, w.Txn.Past, kindPastSum, w.Txn.ReadOnly, kindWhole, w.Txn.ReadOnly, kindSingly, w.Txn.Shared, kindShared, w.Txn.Exclusive, kindExclusive), kindTransfer, kindAtOnce, kindClosed)
 }
 
 func (w *bank) check(h *history.History, ctx Context) []checker.Verdict {

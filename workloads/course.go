@@ -65,6 +65,8 @@ const (
 	kindExclusive = "exclusive lock"
 	kindUndone    = "savepoint rolled back"
 	kindAtOnce    = "commit with the last write"
+	kindLow       = "transaction of low priority"
+	kindHigh      = "transaction of high priority"
 )
 
 // owedTries is how many courses a client draws in search of one that does something
@@ -72,10 +74,10 @@ const (
 const owedTries = 12
 
 // draw draws a course; moves come from next, which is told whether the transaction
-// may write. Every second client or so looks for a course with something that is still
+// may write, and which moves it makes before. Every second client or so looks for a course with something that is still
 // owed to the run: short runs through many faults would else often lack a rare kind, and
 // say nothing.
-func (b *base) draw(c *Client, next func(readOnly bool) move) course {
+func (b *base) draw(c *Client, next func(readOnly bool, before []move) move) course {
 	p := b.drawOne(c, next)
 	if c.Rand.IntN(2) == 0 {
 		return p
@@ -94,7 +96,8 @@ func (b *base) owed() []string {
 
 // does reports that the course, if it commits, does something of the kind.
 func (p *course) does(kind string) bool {
-	return p.kind == kind || kind == kindLong && p.pause > 0 || slices.ContainsFunc(p.moves, func(m move) bool { return m.does(kind) })
+	return p.kind == kind || kind == kindLong && p.pause > 0 || kind == kindLow && p.o.Priority == LowPriority ||
+		kind == kindHigh && p.o.Priority == HighPriority || slices.ContainsFunc(p.moves, func(m move) bool { return m.does(kind) })
 }
 
 func (m *move) does(kind string) bool {
@@ -107,7 +110,7 @@ func (m *move) does(kind string) bool {
 	return slices.ContainsFunc(m.inner, func(m move) bool { return m.does(kind) })
 }
 
-func (b *base) drawOne(c *Client, next func(readOnly bool) move) course {
+func (b *base) drawOne(c *Client, next func(readOnly bool, before []move) move) course {
 	x, r := &b.Txn, c.Rand
 	p := course{kind: kindReadWrite, vanish: -1}
 	switch n := r.IntN(100); {
@@ -119,27 +122,61 @@ func (b *base) drawOne(c *Client, next func(readOnly bool) move) course {
 	p.o.Name = p.kind
 	readOnly := p.kind != kindReadWrite
 	for range 1 + r.IntN(x.Ops) {
-		p.moves = append(p.moves, next(readOnly))
+		p.moves = append(p.moves, next(readOnly, p.moves))
 	}
 	if !readOnly && r.IntN(100) < x.Nested {
-		p.moves = nest(c, p.moves, func() move { return next(false) }, 0)
+		p.moves = nest(c, p.moves, func(before []move) move { return next(false, before) }, 0)
 	}
 	if r.IntN(100) < x.Long {
 		p.pause = x.Pause
 	}
+	p.o.Priority = b.priority(c)
 	if r.IntN(1000) < x.Vanish {
 		p.vanish, p.away, p.goesOn = r.IntN(len(p.moves)), exponential(r, x.Away), r.IntN(2) == 0
 	}
 	return p
 }
 
+// priority draws the rank of a transaction.
+func (b *base) priority(c *Client) Priority {
+	x := &b.Txn
+	if x.Low+x.High == 0 {
+		return NormalPriority
+	}
+	switch n := c.Rand.IntN(100); {
+	case n < x.Low:
+		return LowPriority
+	case n < x.Low+x.High:
+		return HighPriority
+	}
+	return NormalPriority
+}
+
+// again is the place of one of the moves made before, of those that may, to which the
+// next one comes back; -1: it goes where it was drawn.
+func (b *base) again(c *Client, before []move, may func(moveKind) bool) int {
+	if b.Txn.Again == 0 || c.Rand.IntN(100) >= b.Txn.Again {
+		return -1
+	}
+	var places []int
+	for i := range before {
+		if may(before[i].kind) {
+			places = append(places, before[i].at)
+		}
+	}
+	if len(places) == 0 {
+		return -1
+	}
+	return places[c.Rand.IntN(len(places))]
+}
+
 // nest puts a savepoint somewhere, with moves of its own and perhaps another
 // savepoint within.
-func nest(c *Client, moves []move, next func() move, depth int) []move {
+func nest(c *Client, moves []move, next func(before []move) move, depth int) []move {
 	at := c.Rand.IntN(len(moves) + 1)
 	m := move{kind: moveNested, undone: c.Rand.IntN(2) == 0}
 	for range 1 + c.Rand.IntN(3) {
-		m.inner = append(m.inner, next())
+		m.inner = append(m.inner, next(append(moves[:at:at], m.inner...)))
 	}
 	if depth < 2 && c.Rand.IntN(2) == 0 {
 		m.inner = nest(c, m.inner, next, depth+1)
@@ -177,6 +214,12 @@ func (b *base) follow(t env.Task, c *Client, p course, exec func(x *transaction,
 		x.did(p.kind)
 		if x.paused {
 			x.did(kindLong)
+		}
+		switch p.o.Priority {
+		case LowPriority:
+			x.did(kindLow)
+		case HighPriority:
+			x.did(kindHigh)
 		}
 		if p.kind != kindReadWrite || last == nil {
 			return nil

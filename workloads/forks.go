@@ -54,7 +54,7 @@ func (f *forks) setup(env.Task, *Client) error { return nil }
 func (f *forks) once(t env.Task, c *Client) outcome {
 	i := c.Rand.IntN(len(f.open))
 	g := f.open[i]
-	p := f.draw(c, func(bool) move { return move{kind: moveRead} })
+	p := f.draw(c, func(bool, []move) move { return move{kind: moveRead} })
 	p.moves = p.moves[:1]
 	p.vanish = min(p.vanish, 0)
 	if write := g.written < len(g.keys) && weighted(c.Rand, f.Txn.Read, f.Txn.Write) == 1; write {

@@ -58,7 +58,7 @@ func (w *guarded) setup(env.Task, *Client) error { return nil }
 func (w *guarded) once(t env.Task, c *Client) outcome {
 	i := c.Rand.IntN(len(w.open))
 	g := w.open[i]
-	p := w.draw(c, func(bool) move { return move{} })
+	p := w.draw(c, func(bool, []move) move { return move{} })
 	p.moves = []move{{kind: moveScan, at: c.Rand.IntN(2), to: c.Rand.IntN(groupPlaces), delta: c.Rand.Int64N(2)}}
 	p.moves[0].lock, p.moves[0].safe = w.lock(c, p.kind != kindReadWrite)
 	p.vanish = min(p.vanish, 0)

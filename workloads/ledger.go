@@ -47,7 +47,7 @@ func (l *ledger) once(t env.Task, c *Client) outcome {
 	if c.Rand.IntN(100) < l.Txn.Alone {
 		return l.alone(t, c)
 	}
-	p := l.draw(c, func(readOnly bool) move { return l.next(c, readOnly) })
+	p := l.draw(c, func(readOnly bool, before []move) move { return l.next(c, readOnly, before) })
 	sorted := l.sorted()
 	return l.follow(t, c, p,
 		func(x *transaction, m move) error { return l.exec(t, x, m, sorted) },
@@ -68,14 +68,22 @@ func (l *ledger) alone(t env.Task, c *Client) outcome {
 	return o
 }
 
-// next draws a move.
-func (l *ledger) next(c *Client, readOnly bool) move {
+// ofOneKey reports that moves of the kind are of the register at their place.
+func ofOneKey(k moveKind) bool { return k <= moveDelete }
+
+// next draws a move that comes after others.
+func (l *ledger) next(c *Client, readOnly bool, before []move) move {
 	x, r := &l.Txn, c.Rand
 	m := move{at: hotOr(r, len(l.keys), l.Hot, l.HotPercent)}
 	if readOnly {
 		m.kind = []moveKind{moveRead, moveScan, moveReverse, moveLimited}[weighted(r, x.Read, x.Scan, x.Reverse, x.Limited)]
 	} else {
 		m.kind = moveKind(weighted(r, x.Read, x.Write, x.CAS, x.InitPut, x.Delete, x.DeleteRange, x.Scan, x.Reverse, x.Limited, x.Add, x.Increment))
+	}
+	if ofOneKey(m.kind) {
+		if at := l.again(c, before, ofOneKey); at >= 0 {
+			m.at = at
+		}
 	}
 	switch m.kind {
 	case moveRead:
@@ -227,7 +235,7 @@ func (l *ledger) sweep(slot int) []step {
 func (l *ledger) wants() []string {
 	x := &l.Txn
 	all := wantsOf(1, kindReadWrite, 1, kindAtOnce, x.ReadOnly, kindReadOnly, x.Past, kindPast, x.Long, kindLong, x.Nested, kindUndone, x.Nested, moveNested.String(),
-		x.Alone, kindAlone, x.Shared, kindShared, x.Exclusive, kindExclusive)
+		x.Alone, kindAlone, x.Low, kindLow, x.High, kindHigh, x.Shared, kindShared, x.Exclusive, kindExclusive)
 	for k, weight := range []int{x.Read, x.Write, x.CAS, x.InitPut, x.Delete, x.DeleteRange, x.Scan, x.Reverse, x.Limited, x.Add, x.Increment} {
 		if weight > 0 {
 			all = append(all, moveKind(k).String())

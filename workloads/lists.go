@@ -29,6 +29,7 @@ type lists struct {
 
 type list struct {
 	name    string
+	place   int // among those that are live
 	rows    bool
 	appends int // asked for so far
 }
@@ -44,7 +45,7 @@ func newLists(b *base) *lists {
 // begin names a new list in the place of the i-th.
 func (l *lists) begin(i int) *list {
 	l.named++
-	return &list{name: fmt.Sprintf("%slist/%06d", slotPrefix(i%l.Slots), l.named), rows: i/l.Slots%2 == i%2}
+	return &list{name: fmt.Sprintf("%slist/%06d", slotPrefix(i%l.Slots), l.named), place: i, rows: i/l.Slots%2 == i%2}
 }
 
 func (l *lists) setup(env.Task, *Client) error { return nil }
@@ -52,8 +53,11 @@ func (l *lists) setup(env.Task, *Client) error { return nil }
 // once does one transaction.
 func (l *lists) once(t env.Task, c *Client) outcome {
 	var chosen []*list
-	p := l.draw(c, func(readOnly bool) move {
+	p := l.draw(c, func(readOnly bool, before []move) move {
 		i := hotOr(c.Rand, len(l.live), l.Hot, l.HotPercent)
+		if at := l.again(c, before, func(k moveKind) bool { return k != moveNested }); at >= 0 {
+			i = chosen[at].place
+		}
 		m := move{at: len(chosen)}
 		m.lock, m.safe = l.lock(c, readOnly)
 		if !readOnly && weighted(c.Rand, l.Txn.Read, l.Txn.Write) == 1 {
@@ -136,7 +140,7 @@ func (l *lists) sweep(slot int) []step {
 
 func (l *lists) wants() []string {
 	x := &l.Txn
-	return append(wantsOf(x.ReadOnly, kindReadOnly, x.Past, kindPast, x.Long, kindLong, x.Nested, kindUndone, x.Nested, moveNested.String(), x.Shared, kindShared, x.Exclusive, kindExclusive),
+	return append(wantsOf(x.ReadOnly, kindReadOnly, x.Past, kindPast, x.Long, kindLong, x.Low, kindLow, x.High, kindHigh, x.Nested, kindUndone, x.Nested, moveNested.String(), x.Shared, kindShared, x.Exclusive, kindExclusive),
 		kindReadWrite, kindAtOnce, moveRead.String(), moveWrite.String())
 }
 

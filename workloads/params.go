@@ -52,6 +52,12 @@ type Txn struct {
 	// middle, for Away, after which it may go on or not.
 	Vanish int
 	Away   time.Duration
+	// Low and High are how many have a priority other than the usual one.
+	Low, High int
+	// Again is how many of 100 operations on one key come back to a key that their
+	// transaction has asked for before, as programs do that read what they wrote, or
+	// write it once more.
+	Again int
 	// PerKey is after how many appends a list gives way to a new one.
 	PerKey int
 	// CommitWait has every commit waited out, and the run judged for order in real
@@ -72,7 +78,7 @@ func Defaults() Params {
 		Registers: 60, Increments: 20, Sets: 20,
 		Txn: Txn{Ops: 6, Read: 35, Write: 30, CAS: 4, InitPut: 3, Delete: 5, DeleteRange: 2, Scan: 6, Reverse: 3, Limited: 4,
 			Shared: 6, Exclusive: 12, ReadOnly: 15, Past: 6, Nested: 10, Alone: 6, Long: 6, Pause: 200 * time.Millisecond,
-			Vanish: 4, Away: 8 * time.Second, PerKey: 48},
+			Vanish: 4, Away: 8 * time.Second, Low: 8, High: 8, Again: 25, PerKey: 48},
 	}
 }
 
@@ -120,7 +126,7 @@ func (p Params) Validate() error {
 
 func (x Txn) validate() error {
 	weights := []int{x.Read, x.Write, x.CAS, x.InitPut, x.Delete, x.DeleteRange, x.Scan, x.Reverse, x.Limited, x.Add, x.Increment}
-	shares := []int{x.Shared + x.Exclusive, x.ReadOnly + x.Past + x.Alone, x.Nested, x.Long}
+	shares := []int{x.Shared + x.Exclusive, x.ReadOnly + x.Past + x.Alone, x.Nested, x.Long, x.Low + x.High, x.Again}
 	switch {
 	case x.Ops < 1 || x.Ops > 64:
 		return fmt.Errorf("txn.ops = %d: say 1 to 64 operations of a transaction", x.Ops)
@@ -128,8 +134,8 @@ func (x Txn) validate() error {
 		return fmt.Errorf("a weight of txn is below 0: leave an operation out with 0")
 	case x.Read == 0 || x.Write == 0:
 		return fmt.Errorf("txn.read = %d and txn.write = %d: say at least 1, or there is nothing to judge", x.Read, x.Write)
-	case min(x.Shared, x.Exclusive, x.ReadOnly, x.Past, x.Nested, x.Alone, x.Long) < 0 || slices.Max(shares) > 100:
-		return fmt.Errorf("a share of txn is out of bounds: say 0 to 100, of shared and exclusive together too, and of read-only, past and alone")
+	case min(x.Shared, x.Exclusive, x.ReadOnly, x.Past, x.Nested, x.Alone, x.Long, x.Low, x.High, x.Again) < 0 || slices.Max(shares) > 100:
+		return fmt.Errorf("a share of txn is out of bounds: say 0 to 100, of shared and exclusive together too, of read-only, past and alone, and of low and high")
 	case x.Vanish < 0 || x.Vanish > 1000:
 		return fmt.Errorf("txn.vanish = %d: say 0 to 1000, of 1,000 transactions", x.Vanish)
 	case x.Pause < 0 || x.Long > 0 && x.Pause == 0 || x.Away < 0 || x.Vanish > 0 && x.Away == 0:

@@ -38,7 +38,7 @@ func (w *rising) setup(env.Task, *Client) error { return nil }
 
 // once finds the maximum, and goes beyond it unless the transaction only reads.
 func (w *rising) once(t env.Task, c *Client) outcome {
-	p := w.draw(c, func(bool) move { return move{} })
+	p := w.draw(c, func(bool, []move) move { return move{} })
 	p.moves = []move{{kind: moveLimited, at: c.Rand.IntN(w.ranges())}}
 	p.vanish = min(p.vanish, 0)
 	return w.follow(t, c, p, func(x *transaction, m move) error {

@@ -20,9 +20,22 @@ type TxnOptions struct {
 	// At reads the past: everything is read at this timestamp, and nothing written.
 	// Zero: the database chooses.
 	At Timestamp
+	// Priority is its rank among transactions that want the same keys.
+	Priority Priority
 	// CommitWait has the commit waited out, for order in real time across keys.
 	CommitWait bool
 }
+
+// Priority is the rank of a transaction among those that want the same keys: one of
+// higher rank does not wait for one of lower rank, which has to yield.
+type Priority uint8
+
+// The ranks.
+const (
+	NormalPriority Priority = iota
+	LowPriority
+	HighPriority
+)
 
 // Tx is one attempt of a transaction. Only its fn uses it, in its own task.
 type Tx interface {

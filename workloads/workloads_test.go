@@ -310,3 +310,50 @@ func TestParams(t *testing.T) {
 		t.Errorf("an unknown workload: %v", err)
 	}
 }
+
+// Transactions have the ranks, and come back to their keys, as often as was asked for;
+// not at all if it was not asked for.
+func TestRanksAndComingBack(t *testing.T) {
+	for _, share := range []int{0, 20} {
+		p := Params{Keys: 999, Hot: -1, Txn: Defaults().Txn}
+		p.Txn.Low, p.Txn.High, p.Txn.Again, p.Txn.Nested = share, share/2, share, 0
+		w, err := New("registers", p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := w.(*transactional).script.(*ledger)
+		l.done = map[string]int{}
+		for _, kind := range l.wanted {
+			l.done[kind] = 1 // nothing is owed, for which courses would be picked
+		}
+		c := &Client{Rand: rand.New(rand.NewPCG(1, 2))}
+		ranks := map[Priority]int{}
+		const n = 10_000
+		later, back := 0, 0
+		for range n {
+			course := l.draw(c, func(readOnly bool, before []move) move { return l.next(c, readOnly, before) })
+			ranks[course.o.Priority]++
+			seen := map[int]bool{}
+			for _, m := range course.moves {
+				if !ofOneKey(m.kind) {
+					continue
+				}
+				if len(seen) > 0 {
+					later++
+					if seen[m.at] {
+						back++
+					}
+				}
+				seen[m.at] = true
+			}
+		}
+		about := func(what string, got, of, percent int) {
+			if 100*got < of*(percent-1) || 100*got > of*(percent+1) {
+				t.Errorf("%s: %d of %d, not %d percent", what, got, of, percent)
+			}
+		}
+		about("low", ranks[LowPriority], n, share)
+		about("high", ranks[HighPriority], n, share/2)
+		about("operations that come back", back, later, share)
+	}
+}

@@ -8,7 +8,9 @@ import (
 	"simulacrum/checker"
 	"simulacrum/cluster"
 	"simulacrum/cluster/invariants"
+	"simulacrum/db/concurrency"
 	"simulacrum/db/hlc"
+	"simulacrum/db/keys"
 	"simulacrum/db/kv"
 	"simulacrum/db/mvcc"
 	"simulacrum/db/replica"
@@ -107,6 +109,62 @@ func TestReadsOutsideTheLeaseAreFound(t *testing.T) {
 	w.Served(r, read, l.Sequence)
 	w.Applied(r, r.State().AppliedIndex+1, takeOver(r, l, read, true), replica.Applied)
 	wantProblem(t, w, "served a read at")
+}
+
+// A holder that hands its lease over may have read the future, which a pushed transaction
+// is in, if it says so to the next one. What it does not say is found, and a read above that.
+func TestReadsThatWereHandedOver(t *testing.T) {
+	for _, said := range []bool{true, false} {
+		c, w := watched(t)
+		_, r := holder(t, c)
+		l := r.State().Lease
+		start := hlc.Timestamp{Wall: l.Start.Wall + int64(time.Second)}
+		future := start.Add(200 * time.Millisecond)
+		w.Served(r, future, l.Sequence)
+		cmd := takeOver(r, l, start, true)
+		if said {
+			mark := concurrency.ReadMark{TS: future}
+			cmd.Lease.Reads.Marks = []concurrency.SpanRead{{Span: keys.Span{Key: keys.ClientStart}, ReadMark: mark}}
+		}
+		w.Applied(r, r.State().AppliedIndex+1, cmd, replica.Applied)
+		if !said {
+			wantProblem(t, w, "served a read at")
+			continue
+		}
+		if v := w.Verdicts()[0]; v.Valid != checker.OK {
+			t.Errorf("the next holder was told: %s", v)
+		}
+		w.Served(r, future.Next(), l.Sequence)
+		wantProblem(t, w, "served a read at")
+	}
+}
+
+// So may it have written the future, at a moment before the start of the next lease. What
+// it writes later is found.
+func TestWritesOfTheFutureAreOfTheirLease(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		c, w := watched(t)
+		n, r := holder(t, c)
+		l := r.State().Lease
+		start := hlc.Timestamp{Wall: l.Start.Wall + int64(time.Second)}
+		local := hlc.Timestamp{Wall: start.Wall - 1}
+		if late {
+			local = start
+		}
+		batch := n.Server().Engine().NewBatch()
+		future := start.Add(200 * time.Millisecond)
+		writer := mvcc.Writer{Reader: n.Server().Engine(), Batch: batch, Local: local}
+		if err := writer.Put(append(keys.ClientStart.Clone(), 'k'), future, workloads.EncodeInt(7)); err != nil {
+			t.Fatal(err)
+		}
+		w.Applied(r, r.State().AppliedIndex+1, &replica.Command{ID: 98, Kind: replica.KindWrite, LeaseSequence: l.Sequence, WriteTS: future, Batch: batch.Repr()}, replica.Applied)
+		w.Applied(r, r.State().AppliedIndex+2, takeOver(r, l, start, true), replica.Applied)
+		if late {
+			wantProblem(t, w, "a write at")
+		} else if v := w.Verdicts()[0]; v.Valid != checker.OK {
+			t.Errorf("written before the start: %s", v)
+		}
+	}
 }
 
 // A lease that begins before its predecessor has run out is found, unless its

@@ -27,6 +27,7 @@ type ledger struct {
 	provisional map[string]checker.Version
 
 	touched []touch        // by the batch at hand, in order
+	local   hlc.Timestamp  // when the latest of the versions in it was written, by the leaseholder's clock
 	index   map[string]int // of a key in touched
 }
 
@@ -49,7 +50,7 @@ func (l *ledger) apply(repr []byte, out []checker.Version) ([]checker.Version, e
 	if err := b.SetRepr(repr); err != nil {
 		return out, err
 	}
-	l.touched = l.touched[:0]
+	l.touched, l.local = l.touched[:0], hlc.Timestamp{}
 	clear(l.index)
 	for _, op := range b.Ops() {
 		if err := l.operation(op); err != nil {
@@ -106,9 +107,9 @@ func (l *ledger) operation(op storage.Op) error {
 	if op.Kind != "put" {
 		return nil
 	}
-	v, err := versionOf(t.key, op)
+	v, local, err := versionOf(t.key, op)
 	if err == nil {
-		t.puts = append(t.puts, v)
+		t.puts, l.local = append(t.puts, v), l.local.Forward(local)
 	}
 	return err
 }
@@ -168,16 +169,16 @@ func timestampOf(ts hlc.Timestamp) history.Timestamp {
 }
 
 // versionOf is a stored version as checkers know it.
-func versionOf(key string, op storage.Op) (checker.Version, error) {
+func versionOf(key string, op storage.Op) (version checker.Version, local hlc.Timestamp, err error) {
 	_, v, _, err := mvcc.DecodeVersion(op.Key, op.Value)
 	if err != nil {
-		return checker.Version{}, err
+		return checker.Version{}, hlc.Timestamp{}, err
 	}
 	value := history.NoKey()
 	if v.Exists {
 		if value, err = workloads.Decode(v.Bytes); err != nil {
-			return checker.Version{}, err
+			return checker.Version{}, hlc.Timestamp{}, err
 		}
 	}
-	return checker.Version{Key: key, TS: timestampOf(v.Timestamp), Value: value}, nil
+	return checker.Version{Key: key, TS: timestampOf(v.Timestamp), Value: value}, v.Local, nil
 }

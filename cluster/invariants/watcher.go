@@ -66,6 +66,9 @@ type leaseSpan struct {
 	maxServed hlc.Timestamp
 	servedBy  string
 	maxWrite  hlc.Timestamp
+	maxLocal  hlc.Timestamp // clock of its holder, where a version says when it was written
+	// readBefore is up to where its predecessor says that it has served reads.
+	readBefore hlc.Timestamp
 }
 
 var _ replica.Observer = (*Watcher)(nil)
@@ -174,6 +177,9 @@ func (w *Watcher) write(l *rangeLog, r *replica.Replica, c *replica.Command) {
 	var err error
 	if l.versions, err = w.ledger.apply(c.Batch, l.versions); err != nil {
 		w.problem("r%d: replica %s applied a batch that makes no sense: %v", l.id, r.Self(), err)
+	}
+	if n := len(l.leases); n > 0 {
+		l.leases[n-1].maxLocal = l.leases[n-1].maxLocal.Forward(w.ledger.local)
 	}
 }
 
