@@ -11,7 +11,7 @@ import (
 // what it counts.
 func (r *Runner) apply(x *running, o *occurrence) {
 	switch x.Kind {
-	case Crash, CleanStop, PowerLoss:
+	case Crash, CleanStop, PowerLoss, DrainNode:
 		r.takeDown(x, o)
 	case Pause:
 		r.pause(x, o)
@@ -38,8 +38,16 @@ func (r *Runner) apply(x *running, o *occurrence) {
 		r.bendClocks(x, o)
 	case ClockStrobe:
 		r.strobe(x, o)
-	case LeaseTransfer, LeaderTransfer, ForcedElection, TruncateLog, SplitRange:
+	case LeaseTransfer, LeaderTransfer, ForcedElection, TruncateLog, SplitRange, MergeRanges, MoveReplica, ScatterRange:
 		r.askRanges(x)
+	case AddNode:
+		r.addNodes(x)
+	case LoseDisk, ReplaceNode:
+		r.loseDisks(x, o)
+	case Decommission:
+		r.decommission(x)
+	case NeedSnapshot:
+		r.outrun(x, o)
 	default:
 		kind := [...]DiskKind{DiskSlow, DiskStall, DiskFull, DiskWriteError, DiskSyncError}[x.Kind-SlowDisk]
 		var effects []Effect
@@ -89,7 +97,7 @@ func (r *Runner) takeDown(x *running, o *occurrence) {
 			count += int64(r.t.PowerLoss(names))
 		} else {
 			for _, n := range names {
-				if x.Kind == Crash && r.t.Crash(n) || x.Kind == CleanStop && r.t.Stop(n) {
+				if x.Kind == Crash && r.t.Crash(n) || x.Kind == CleanStop && r.t.Stop(n) || x.Kind == DrainNode && r.t.Drain(n) {
 					count++
 				}
 			}

@@ -14,6 +14,11 @@ type Model struct {
 	// Groups are the sets of nodes that hold a copy of some range: those in force,
 	// or Spread's, when placement may change.
 	Groups [][]string
+	// Replicas is how many copies of a range the system restores when nodes come and go.
+	// 0: copies stay where they are.
+	Replicas int
+	// Repair is how long that takes once a node is lost for good. 0: to the end.
+	Repair time.Duration
 	// MaxOffset is how far apart two wall clocks may be.
 	MaxOffset time.Duration
 	// Offsets are the nodes' clocks at the beginning, in the topology's order, less
@@ -23,6 +28,8 @@ type Model struct {
 	End time.Duration
 	// Grace is what the system is given to recover after a fault that took a quorum.
 	Grace time.Duration
+
+	spreads map[string][][]string // by who is there: see groups; looked up only
 }
 
 // Budget says what a plan leaves a right to expect. Safety is expected always.
@@ -107,6 +114,9 @@ const (
 // Budget reckons what the plan allows to expect. A fault that waits for a probe
 // may be in force at any time until End.
 func (p *Plan) Budget(m Model) Budget {
+	if m.spreads == nil {
+		m.spreads = map[string][][]string{}
+	}
 	var forces []force
 	for _, f := range p.Faults {
 		forces = append(forces, m.forces(f)...)
@@ -143,6 +153,8 @@ type force struct {
 	anyTime  bool     // it may, or may not, be in force in the stretch
 	who      []string // the endpoints of its first group, as its kind reads it
 	dead     []cut    // directions in which it lets nothing useful through
+	gone     []string // nodes that have left for good
+	came     []string // nodes that have joined
 }
 
 // forces lists the stretches of time in which f is in force.
@@ -150,8 +162,12 @@ func (m Model) forces(f Fault) []force {
 	whole := force{Fault: f, to: m.End, anyTime: f.At.Probe != ""}
 	whole.who = m.Topology.group(f.Who[0], f.Kind.Family() == Network)
 	whole.dead = m.deadLinks(whole)
-	if f.Kind.Family() == Ranges {
+	if kinds[f.Kind].asks {
 		return m.restless(whole)
+	}
+	switch f.Kind {
+	case AddNode, Decommission, LoseDisk, ReplaceNode:
+		return m.memberships(whole)
 	}
 	if whole.anyTime {
 		return []force{whole}
@@ -236,7 +252,7 @@ func (m Model) missing(in []force) string {
 	out := m.out(in)
 	var dead []cut
 	for _, x := range in {
-		if x.Kind.Family() == Ranges {
+		if kinds[x.Kind].asks {
 			return fmt.Sprintf("%s every %v", x.Kind, x.Every)
 		}
 		dead = append(dead, x.dead...)
@@ -244,7 +260,7 @@ func (m Model) missing(in []force) string {
 	if len(out) == 0 && len(dead) == 0 {
 		return ""
 	}
-	for _, g := range m.Groups {
+	for _, g := range m.groups(in) {
 		if !m.quorum(g, out, dead) {
 			return fmt.Sprintf("no quorum of %s", strings.Join(g, ","))
 		}
@@ -265,7 +281,7 @@ func (m Model) out(in []force) []string {
 			if x.Factor < hopelessDisk {
 				continue
 			}
-		case Crash, CleanStop, Pause, PowerLoss, StallDisk, FullDisk, WriteError, SyncError:
+		case Crash, CleanStop, Pause, PowerLoss, DrainNode, LoseDisk, ReplaceNode, StallDisk, FullDisk, WriteError, SyncError:
 		default:
 			continue
 		}
@@ -283,6 +299,9 @@ func (m Model) deadLinks(x force) []cut {
 	switch x.Kind {
 	case Partition:
 		return x.cuts(m.Topology)
+	case NeedSnapshot:
+		others := without(m.Topology.everyone(), x.who)
+		return []cut{{x.who, others}, {others, x.who}}
 	case Degrade:
 		l := x.Link
 		if l.Loss < hopelessLoss && l.Corrupt < hopelessCorrupt && l.Delay+l.Jitter < hopelessDelay &&
@@ -329,7 +348,7 @@ func isDead(dead []cut, from, to string) bool {
 // whole stretch takes it.
 func (m Model) skew(in []force) time.Duration {
 	var lowest, highest time.Duration
-	for i, n := range m.Topology.Nodes {
+	for i, n := range m.Topology.All() {
 		var lo, hi time.Duration
 		if i < len(m.Offsets) {
 			lo, hi = m.Offsets[i], m.Offsets[i]

@@ -25,8 +25,10 @@ func (g *swarm) fault(k Kind, family Family) Fault {
 		}
 	case family == Network:
 		g.links(&f)
-	case family == Ranges:
+	case kinds[k].asks:
 		g.ranges(&f)
+	case family == Membership:
+		g.membership(&f)
 	default:
 		f.Who = [][]string{g.some()}
 		g.hardness(&f)
@@ -109,12 +111,25 @@ func (g *swarm) ranges(f *Fault) {
 		}
 		f.Who = [][]string{some}
 	}
-	if f.Kind != TruncateLog && f.Kind != SplitRange && g.one(4) {
+	if f.Kind.allows("to") && g.one(4) {
 		f.To = g.node().Name
 	}
 	if g.one(2) {
 		f.Every = g.between(20*time.Millisecond, pick(g.Rand, []time.Duration{200 * time.Millisecond, time.Second, 2 * max(g.Election, time.Second)}))
 		f.Times = min(300, 2+int(g.length()/f.Every))
+	}
+}
+
+// membership draws who comes and who goes: mostly one node.
+func (g *swarm) membership(f *Fault) {
+	f.Who = [][]string{{g.node().Name}}
+	switch f.Kind {
+	case AddNode:
+		f.Who = [][]string{{pick(g.Rand, g.Model.Topology.Spares).Name}}
+	case DrainNode:
+		if g.one(3) {
+			g.rolling(f)
+		}
 	}
 }
 
@@ -334,7 +349,7 @@ func (g *swarm) trigger(f *Fault, family Family) {
 		return
 	}
 	switch f.Kind {
-	case Crash, Pause, PowerLoss, LeaseTransfer, LeaderTransfer, ForcedElection:
+	case Crash, Pause, PowerLoss, LeaseTransfer, LeaderTransfer, ForcedElection, LoseDisk, ReplaceNode, MoveReplica:
 	default:
 		return
 	}

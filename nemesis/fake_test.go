@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -75,6 +76,8 @@ type fakeTarget struct {
 	w      *world
 	topo   Topology
 	dead   map[string]bool
+	absent map[string]bool // spares that have not joined, and who has left
+	gone   []string        // those who are not to come back, as the test knows from the plan
 	frozen map[string]bool
 	speed  map[string]int64
 	clock  map[string]time.Duration
@@ -87,19 +90,52 @@ type fakeTarget struct {
 }
 
 func newTarget(w *world, topo Topology) *fakeTarget {
-	return &fakeTarget{w: w, topo: topo, dead: map[string]bool{}, frozen: map[string]bool{}, speed: map[string]int64{},
+	t := &fakeTarget{w: w, topo: topo, dead: map[string]bool{}, absent: map[string]bool{}, frozen: map[string]bool{}, speed: map[string]int64{},
 		clock: map[string]time.Duration{}, ppm: map[string]int64{}, stand: map[string]bool{}, active: map[string]int{}}
+	for _, p := range topo.Spares {
+		t.absent[p.Name], t.dead[p.Name] = true, true
+	}
+	return t
 }
 
 func (t *fakeTarget) say(format string, args ...any) {
 	t.lines = append(t.lines, formatTime(t.w.now)+" "+fmt.Sprintf(format, args...))
 }
 
-func (t *fakeTarget) Topology() Topology                 { return t.topo }
-func (t *fakeTarget) Alive(name string) bool             { return !t.dead[name] }
-func (t *fakeTarget) kill(name string) bool              { was := !t.dead[name]; t.dead[name] = true; return was }
-func (t *fakeTarget) Crash(name string) bool             { t.say("crash %s", name); return t.kill(name) }
-func (t *fakeTarget) Stop(name string) bool              { t.say("stop %s", name); return t.kill(name) }
+func (t *fakeTarget) Topology() Topology     { return t.topo }
+func (t *fakeTarget) Alive(name string) bool { return !t.dead[name] }
+func (t *fakeTarget) kill(name string) bool  { was := !t.dead[name]; t.dead[name] = true; return was }
+func (t *fakeTarget) Crash(name string) bool { t.say("crash %s", name); return t.kill(name) }
+func (t *fakeTarget) Stop(name string) bool  { t.say("stop %s", name); return t.kill(name) }
+func (t *fakeTarget) Drain(name string) bool { t.say("drain %s", name); return t.kill(name) }
+func (t *fakeTarget) Join(name string) bool {
+	was := t.absent[name]
+	t.say("join %s", name)
+	delete(t.absent, name)
+	return was
+}
+func (t *fakeTarget) LoseDisk(name string) bool {
+	if t.absent[name] {
+		return false
+	}
+	t.say("lose disk of %s", name)
+	t.kill(name)
+	return true
+}
+
+// Decommission takes two seconds if the node lives, and is in vain if not.
+func (t *fakeTarget) Decommission(name string) Effect {
+	t.say("decommission %s", name)
+	e := &askedEffect{}
+	t.w.After(2*time.Second, "", func() {
+		if t.kill(name) {
+			t.say("%s has left", name)
+			t.absent[name] = true
+			e.done++
+		}
+	})
+	return e
+}
 func (t *fakeTarget) OnProbe(fn func(string, env.Probe)) { t.probe = fn }
 func (t *fakeTarget) PowerLoss(nodes []string) int {
 	t.say("power loss %s", strings.Join(nodes, ","))
@@ -112,7 +148,7 @@ func (t *fakeTarget) PowerLoss(nodes []string) int {
 	return n
 }
 func (t *fakeTarget) Start(name string) bool {
-	if !t.dead[name] {
+	if !t.dead[name] || t.absent[name] {
 		return false
 	}
 	t.say("start %s", name)
@@ -184,6 +220,12 @@ func (t *fakeTarget) Leases(node string) []string {
 	return []string{"r" + strings.TrimPrefix(node, "n")}
 }
 
+// Replicas are those of the ranges of a node's number and the next.
+func (t *fakeTarget) Replicas(node string) []string {
+	n, _ := strconv.Atoi(strings.TrimPrefix(node, "n"))
+	return []string{fmt.Sprintf("r%d", n), fmt.Sprintf("r%d", n+1)}
+}
+
 // Range is refused by even ranges, and done by odd ones a second later.
 func (t *fakeTarget) Range(name string, f RangeFault) Effect {
 	t.say("range %s: kind %d to %q", name, f.Kind, f.To)
@@ -222,12 +264,15 @@ func (t *fakeTarget) effect(name string, undo func()) Effect {
 	}}
 }
 
+// isGone reports that the disk of a node was lost and nobody replaced it.
+func (t *fakeTarget) isGone(name string) bool { return slices.Contains(t.gone, name) }
+
 // trouble lists what is not as it was at the beginning.
 func (t *fakeTarget) trouble() []string {
 	var all []string
 	t.catchUp()
 	for _, n := range t.topo.everyone() {
-		if t.dead[n] || t.frozen[n] || t.speed[n] > 1 || t.clock[n] != 0 || t.ppm[n] != 0 || t.stand[n] {
+		if t.dead[n] && !t.absent[n] && !t.isGone(n) || t.frozen[n] || t.speed[n] > 1 || t.clock[n] != 0 || t.ppm[n] != 0 || t.stand[n] {
 			all = append(all, fmt.Sprintf("%s: dead %v frozen %v speed %d clock %v", n, t.dead[n], t.frozen[n], t.speed[n], t.clock[n]))
 		}
 	}
@@ -238,6 +283,13 @@ func (t *fakeTarget) trouble() []string {
 	}
 	slices.Sort(all)
 	return all
+}
+
+// twelve is nine with three spares: two in one zone, one elsewhere.
+func twelve() Topology {
+	topo := nine()
+	topo.Spares = []Place{{"n10", "us-east", "a"}, {"n11", "us-east", "a"}, {"n12", "us-west", "b"}}
+	return topo
 }
 
 // nine is three regions of three zones with a node and two clients each, and nine

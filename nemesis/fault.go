@@ -21,6 +21,9 @@ import (
 //	at T+9.000s lease-transfer r3,r4 to=n5
 //	at T+9.000s leader-transfer all times=40 every=200ms
 //	at T+9.000s split r3
+//	at T+9.000s move-replica r3 to=n5
+//	at T+20.000s lose-disk n4
+//	at T+30.000s add-node n10,n11 stagger=2s
 type Fault struct {
 	At   Trigger
 	Kind Kind
@@ -30,7 +33,8 @@ type Fault struct {
 	// and shape. An entry is a name, "region:R", "zone:R/Z" or "all". In network
 	// faults a place takes in the clients that stand there. In faults of ranges an
 	// entry may be a range, such as "r3"; a node or place stands for the ranges of
-	// which it holds the lease at that moment.
+	// which it holds the lease at that moment. In AddNode an entry names a spare, or the
+	// place where some stand.
 	Who [][]string
 	// For is how long it lasts. 0: until the fault window ends.
 	For time.Duration
@@ -38,7 +42,7 @@ type Fault struct {
 	Times int
 	Every time.Duration
 
-	Stagger time.Duration // Crash, CleanStop, PowerLoss: from one node's loss, and return, to the next one's
+	Stagger time.Duration // Crash, CleanStop, PowerLoss, DrainNode, AddNode: from one node's loss, and return, to the next one's
 	Mode    CutMode       // Partition
 	Link    LinkFault     // Degrade
 	Factor  int64         // SlowCPU, SlowDisk: how many times slower
@@ -46,7 +50,7 @@ type Fault struct {
 	By      time.Duration // ClockStep, ClockOffset, ClockStrobe
 	PPM     int64         // ClockDrift: millionths that the clocks gain
 	Period  time.Duration // ClockStrobe: from one jump to the next
-	To      string        // LeaseTransfer, LeaderTransfer, ForcedElection: the node that takes over; "": the next in turn
+	To      string        // LeaseTransfer, LeaderTransfer, ForcedElection, MoveReplica: the node that takes over; "": the next in turn
 }
 
 // Trigger says when a fault begins: at a time, or when an endpoint reaches a
@@ -87,6 +91,15 @@ const (
 	ForcedElection
 	TruncateLog
 	SplitRange
+	AddNode
+	DrainNode
+	Decommission
+	ReplaceNode
+	LoseDisk
+	MergeRanges
+	MoveReplica
+	ScatterRange
+	NeedSnapshot
 	numKinds
 )
 
@@ -94,7 +107,8 @@ const (
 type Family uint8
 
 // The families. Clients is the process family, done to clients; Ranges are the
-// parts into which the system cuts its data, and who serves them.
+// parts into which the system cuts its data, and who serves them; Membership, called
+// topology, is which nodes there are, and where copies of the data stand.
 const (
 	Process Family = iota
 	Power
@@ -103,12 +117,13 @@ const (
 	Disk
 	Clients
 	Ranges
+	Membership
 	NumFamilies
 )
 
 // String is the name that scenario files use.
 func (f Family) String() string {
-	return [...]string{"process", "power", "network", "clock", "disk", "clients", "ranges"}[f]
+	return [...]string{"process", "power", "network", "clock", "disk", "clients", "ranges", "topology"}[f]
 }
 
 // ParseFamily is the inverse of Family.String.
@@ -118,7 +133,7 @@ func ParseFamily(s string) (Family, error) {
 			return f, nil
 		}
 	}
-	return 0, fmt.Errorf("no family of faults is called %q: say process, power, network, clock, disk, clients or ranges", s)
+	return 0, fmt.Errorf("no family of faults is called %q: say process, power, network, clock, disk, clients, ranges or topology", s)
 }
 
 // Shape is how a partition divides its groups.
@@ -149,6 +164,7 @@ type kindInfo struct {
 	params   string // names of parameters it takes, space-separated
 	needs    string // of those, the ones it cannot do without
 	lasting  bool   // it may have a duration
+	asks     bool   // it asks something of ranges: groups may name ranges
 }
 
 const many = 1 << 20
@@ -174,11 +190,21 @@ var kinds = [numKinds]kindInfo{
 	WriteError:  {name: "disk-write-error", family: Disk, min: 1, max: 1, params: "rate", needs: "rate", lasting: true},
 	SyncError:   {name: "disk-sync-error", family: Disk, min: 1, max: 1, params: "rate", needs: "rate", lasting: true},
 
-	LeaseTransfer:  {name: "lease-transfer", family: Ranges, min: 1, max: 1, params: "to"},
-	LeaderTransfer: {name: "leader-transfer", family: Ranges, min: 1, max: 1, params: "to"},
-	ForcedElection: {name: "campaign", family: Ranges, min: 1, max: 1, params: "to"},
-	TruncateLog:    {name: "truncate-log", family: Ranges, min: 1, max: 1},
-	SplitRange:     {name: "split", family: Ranges, min: 1, max: 1},
+	LeaseTransfer:  {name: "lease-transfer", family: Ranges, min: 1, max: 1, params: "to", asks: true},
+	LeaderTransfer: {name: "leader-transfer", family: Ranges, min: 1, max: 1, params: "to", asks: true},
+	ForcedElection: {name: "campaign", family: Ranges, min: 1, max: 1, params: "to", asks: true},
+	TruncateLog:    {name: "truncate-log", family: Ranges, min: 1, max: 1, asks: true},
+	SplitRange:     {name: "split", family: Ranges, min: 1, max: 1, asks: true},
+
+	AddNode:      {name: "add-node", family: Membership, min: 1, max: 1, params: "stagger"},
+	DrainNode:    {name: "drain", family: Membership, min: 1, max: 1, params: "stagger", lasting: true},
+	Decommission: {name: "decommission", family: Membership, min: 1, max: 1},
+	ReplaceNode:  {name: "replace-node", family: Membership, min: 1, max: 1, lasting: true},
+	LoseDisk:     {name: "lose-disk", family: Membership, min: 1, max: 1},
+	MergeRanges:  {name: "merge", family: Membership, min: 1, max: 1, asks: true},
+	MoveReplica:  {name: "move-replica", family: Membership, min: 1, max: 1, params: "to", asks: true},
+	ScatterRange: {name: "scatter", family: Membership, min: 1, max: 1, asks: true},
+	NeedSnapshot: {name: "snapshot", family: Membership, min: 1, max: 1, lasting: true},
 }
 
 // String is the word in a plan's line.
@@ -275,6 +301,10 @@ func (f Fault) spans(start, end time.Duration) [][2]time.Duration {
 func (f Fault) Targets(topo Topology) []string {
 	var all []string
 	for _, group := range f.Who {
+		if f.Kind == AddNode {
+			all = append(all, topo.newcomers(group)...)
+			continue
+		}
 		for _, name := range topo.group(group, f.Kind.Family() == Network) {
 			if !slices.Contains(all, name) {
 				all = append(all, name)

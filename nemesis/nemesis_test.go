@@ -1,6 +1,7 @@
 package nemesis
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"reflect"
@@ -38,7 +39,7 @@ func drawFault(t *rapid.T) Fault {
 	if rapid.Bool().Draw(t, "probe") {
 		f.At = Trigger{Probe: env.Probe(rapid.StringN(1, 20, -1).Draw(t, "name")), Node: "n1", Nth: rapid.Int64Range(1, 1<<40).Draw(t, "nth")}
 	}
-	if k.family == Ranges {
+	if k.asks {
 		name = rapid.SampledFrom([]string{"r1", "r12", "n2", "region:us-east", "zone:us-east/a", "all"})
 	}
 	if !k.lasting && rapid.Bool().Draw(t, "repeats") {
@@ -126,6 +127,9 @@ func TestGolden(t *testing.T) {
 				return err.Error() + "\n"
 			}
 			topo := nine()
+			if d.HasArg("spares") {
+				topo = twelve()
+			}
 			if i, err := p.Check(topo); err != nil {
 				return fmt.Sprintf("fault %d: %v\n", i+1, err)
 			}
@@ -138,10 +142,18 @@ func TestGolden(t *testing.T) {
 				if d.HasArg("groups") {
 					b.Model.Groups = [][]string{{"n1", "n4", "n7"}}
 				}
+				if d.HasArg("repair") {
+					b.Model.Replicas, b.Model.Repair = 3, 10*time.Second
+				}
 				return p.Budget(b.Model).String()
+			case "leaves":
+				m := bounds(topo).Model
+				m.Replicas = 3
+				return cmp.Or(p.leaves(m), "nothing that must stay") + "\n"
 			case "run":
 				w := &world{}
 				target := newTarget(w, topo)
+				target.gone = goneBy(p, topo)
 				r := Run(w, target, p, Options{End: 30 * time.Second})
 				for _, a := range d.CmdArgs {
 					if a.Key == "visits" {
@@ -166,10 +178,14 @@ func TestGolden(t *testing.T) {
 // A seed draws one plan, whatever was drawn before it; over 1,000 seeds every
 // family and every kind occurs, at probes as well, and all bounds are kept.
 func TestSwarm(t *testing.T) {
-	topo := nine()
 	count := map[string]int{}
 	for seed := range uint64(1000) {
+		topo := nine()
+		if seed%2 == 0 {
+			topo = twelve()
+		}
 		b := bounds(topo)
+		b.Model.Replicas, b.Model.Repair = 3, 20*time.Second
 		switch seed % 4 {
 		case 1:
 			b.MaxDown, b.MaxActive, b.MinAvailable = 1, 4, 600_000
@@ -195,6 +211,9 @@ func TestSwarm(t *testing.T) {
 		}
 		if down, _ := p.peak(m); b.MaxDown > 0 && down > b.MaxDown {
 			t.Fatalf("seed %d: %d down\n%s", seed, down, p)
+		}
+		if bad := p.leaves(m); bad != "" {
+			t.Fatalf("seed %d: %s\n%s", seed, bad, p)
 		}
 		if !budget.ClocksWithin {
 			count["clocks beyond"]++
@@ -255,12 +274,13 @@ func TestSwarm(t *testing.T) {
 // each fault that began has a report; those that did nothing say why.
 func TestRunnerHealsEverything(t *testing.T) {
 	for seed := range uint64(300) {
-		topo := nine()
+		topo := twelve()
 		b := bounds(topo)
 		b.BeyondMaxOffset = true
 		p := Swarm(stream(seed), b)
 		w := &world{}
 		target := newTarget(w, topo)
+		target.gone = goneBy(p, topo)
 		r := Run(w, target, p, Options{End: b.To})
 		rng := stream(seed + 1000)
 		for w.now < b.To {
@@ -289,6 +309,17 @@ func TestRunnerHealsEverything(t *testing.T) {
 			t.Fatal(i, err)
 		}
 	}
+}
+
+// goneBy are the nodes that a plan leaves without a disk.
+func goneBy(p *Plan, topo Topology) []string {
+	var all []string
+	for _, f := range p.Faults {
+		if f.Kind == LoseDisk {
+			all = append(all, f.Targets(topo)...)
+		}
+	}
+	return all
 }
 
 // Copies of a range are spread as far as the topology allows, and large

@@ -141,7 +141,7 @@ func (p *parser) who() error {
 		p.f.Who = [][]string{{p.f.At.Node}}
 		return nil
 	}
-	if p.f.Kind.Family() == Ranges {
+	if kinds[p.f.Kind].asks {
 		return fmt.Errorf("%s hits nothing: name ranges, such as r3,r4 or all, or whoever holds their leases, such as n3 or region:us-east", p.f.Kind)
 	}
 	return fmt.Errorf("%s hits nobody: name endpoints, such as n1,n2, or region:us-east, zone:us-east/a, all", p.f.Kind)

@@ -95,12 +95,15 @@ func (p *Plan) Check(topo Topology) (int, error) {
 	for i, f := range p.Faults {
 		for _, g := range f.Who {
 			for _, s := range g {
-				if len(topo.resolve(s, true)) == 0 && (f.Kind.Family() != Ranges || !isRange(s)) {
+				switch {
+				case f.Kind == AddNode && len(topo.newcomers([]string{s})) == 0:
+					return i, fmt.Errorf("%s: there is no spare node %q in this topology: give its region spares", f, s)
+				case len(topo.resolve(s, true)) == 0 && (!kinds[f.Kind].asks || !isRange(s)):
 					return i, fmt.Errorf("%s: there is no %q in this topology", f, s)
 				}
 			}
 		}
-		if f.Kind.Family() == Ranges {
+		if kinds[f.Kind].asks {
 			if err := f.checkRanges(topo); err != nil {
 				return i, err
 			}
@@ -124,7 +127,11 @@ func (p *Plan) Without(indices ...int) *Plan {
 	return q
 }
 
-// resolve lists the names that a selector stands for, in the topology's order.
+// All lists the nodes that there can be: those of the beginning, then the spares.
+func (topo Topology) All() []Place { return slices.Concat(topo.Nodes, topo.Spares) }
+
+// resolve lists the names that a selector stands for, in the topology's order. Spares
+// are where they stand before they have joined too: what is done to them has no effect.
 func (topo Topology) resolve(selector string, clients bool) []string {
 	var names []string
 	region, isRegion := strings.CutPrefix(selector, "region:")
@@ -141,6 +148,7 @@ func (topo Topology) resolve(selector string, clients bool) []string {
 		}
 	}
 	match(topo.Nodes, true)
+	match(topo.Spares, true)
 	if clients || len(names) == 0 {
 		match(topo.Clients, false)
 	}
@@ -161,10 +169,16 @@ func (topo Topology) group(selectors []string, clients bool) []string {
 	return names
 }
 
-// everyone lists all names, nodes first.
+// newcomers lists the spares that a group of AddNode stands for, each once.
+func (topo Topology) newcomers(selectors []string) []string {
+	spares := names(topo.Spares)
+	return slices.DeleteFunc(topo.group(selectors, false), func(n string) bool { return !slices.Contains(spares, n) })
+}
+
+// everyone lists all names, nodes first, the spare ones after the others.
 func (topo Topology) everyone() []string {
 	var names []string
-	for _, p := range topo.Nodes {
+	for _, p := range topo.All() {
 		names = append(names, p.Name)
 	}
 	for _, p := range topo.Clients {

@@ -36,7 +36,7 @@ func (f Fault) checkRanges(topo Topology) error {
 			return fmt.Errorf("%s: there is no %q in this topology, which begins with %d ranges", f, s, topo.Ranges)
 		}
 	}
-	if f.To != "" && !slices.Contains(names(topo.Nodes), f.To) {
+	if f.To != "" && !slices.Contains(names(topo.All()), f.To) {
 		return fmt.Errorf("%s: there is no node %q in this topology", f, f.To)
 	}
 	return nil
@@ -66,10 +66,31 @@ func (r *Runner) rangesOf(x *running) []string {
 	return all
 }
 
+// asked is what a fault of ranges asks of them.
+func asked(k Kind) RangeKind {
+	switch k {
+	case LeaseTransfer:
+		return MoveLease
+	case LeaderTransfer:
+		return MoveLeader
+	case ForcedElection:
+		return Campaign
+	case TruncateLog:
+		return CutLog
+	case SplitRange:
+		return Divide
+	case MergeRanges:
+		return Unite
+	case MoveReplica:
+		return MoveCopy
+	}
+	return Scatter
+}
+
 // askRanges asks something of each range. What comes of it shows later, when the
 // repetition is long over: the effects are kept to the end of the run.
 func (r *Runner) askRanges(x *running) {
-	kind := [...]RangeKind{MoveLease, MoveLeader, Campaign, CutLog, Divide}[x.Kind-LeaseTransfer]
+	kind := asked(x.Kind)
 	names := r.rangesOf(x)
 	x.reason = "every range that was asked refused"
 	if len(names) == 0 {

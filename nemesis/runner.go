@@ -81,6 +81,7 @@ type endpoint struct {
 	down    int     // faults that keep it from running
 	paused  int     // faults that keep it frozen
 	slow    []int64 // factors in force
+	gone    bool    // its disk is lost and nobody replaces it
 	clock   int     // clock faults in force that end of themselves
 	home    time.Duration
 	stepped bool // its clock was moved and not put back
@@ -196,7 +197,9 @@ func (r *Runner) HealAll() {
 			e.stepped = false
 			r.goHome(e)
 		}
-		r.t.Start(e.name)
+		if !e.gone {
+			r.t.Start(e.name)
+		}
 	}
 }
 

@@ -43,6 +43,7 @@ type Bounds struct {
 // less than many runs with a few things each.
 func Swarm(rng *rand.Rand, b Bounds) *Plan {
 	b.Strength = min(max(b.Strength, 1), 5)
+	b.Model.spreads = map[string][][]string{}
 	g := &swarm{Rand: rng, Bounds: b, plan: &Plan{}}
 	if b.Given != nil {
 		g.plan.Faults = slices.Clone(b.Given.Faults)
@@ -111,6 +112,10 @@ func (g *swarm) family(family Family) {
 	switch {
 	case family == Clients && len(g.Model.Topology.Clients) == 0, family == Ranges && g.Model.Topology.Ranges == 0:
 		return
+	case family == Membership:
+		all = slices.DeleteFunc(all, func(k Kind) bool {
+			return k == AddNode && len(g.Model.Topology.Spares) == 0 || kinds[k].asks && g.Model.Topology.Ranges == 0
+		})
 	case family == Clients:
 		all = []Kind{Crash, Pause}
 	}
@@ -202,6 +207,9 @@ func (g *swarm) within(plan *Plan) bool {
 	if g.MinAvailable > 0 && timed.Budget(m).Share(g.From, g.To) < g.MinAvailable {
 		return false
 	}
+	if plan.leaves(m) != "" {
+		return false
+	}
 	if g.MaxDown == 0 && g.MaxActive == 0 {
 		return true
 	}
@@ -236,8 +244,8 @@ func (m Model) down(in []force) []string {
 	for _, n := range m.Topology.Nodes {
 		for _, x := range in {
 			switch x.Kind.Family() {
-			case Process, Power, Disk:
-				if x.Kind != SlowCPU && x.Kind != SlowDisk && slices.Contains(x.who, n.Name) {
+			case Process, Power, Disk, Membership:
+				if x.Kind != SlowCPU && x.Kind != SlowDisk && !kinds[x.Kind].asks && slices.Contains(x.who, n.Name) {
 					names = append(names, n.Name)
 				}
 			}

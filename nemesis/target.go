@@ -27,8 +27,11 @@ type Target interface {
 	PowerLoss(nodes []string) int
 	// Stop asks the process to end in order; it dies when it is done.
 	Stop(name string) bool
+	// Drain asks a node to get rid of what it serves, tell the others that it will be
+	// gone for a while, and then to end in order.
+	Drain(name string) bool
 	// Start boots a new incarnation on what is left of the disk. It does nothing,
-	// and returns false, when one lives.
+	// and returns false, when one lives, and for who has not joined or has left for good.
 	Start(name string) bool
 
 	// Pause freezes the process: its clocks go on, its events wait in line.
@@ -61,6 +64,19 @@ type Target interface {
 	// Disk makes the node's disk misbehave. Its count is the operations it touched.
 	Disk(node string, f DiskFault) Effect
 
+	// Join makes a spare part of the system: from now on it can be started. It returns
+	// false for who is part of it already.
+	Join(name string) bool
+	// LoseDisk is a loss of power after which nothing of the disk is left. What is
+	// started there later is a new node on an empty disk. It returns false for who has
+	// not joined, or has left.
+	LoseDisk(name string) bool
+	// Decommission has everything that the node holds moved to others, however long
+	// that takes, and then ends it for good. Its count is 1 once it has ended.
+	Decommission(name string) Effect
+
+	// Replicas lists the ranges of which the node holds a copy at this moment.
+	Replicas(node string) []string
 	// Leases lists the ranges of which the node holds the lease at this moment.
 	Leases(node string) []string
 	// Range asks something of a range. It may be refused, at once or later: the
@@ -89,6 +105,8 @@ type Place struct {
 // Topology is who is there. The order is fixed by whoever made it.
 type Topology struct {
 	Nodes, Clients []Place
+	// Spares are nodes that are not there at the beginning, and may join.
+	Spares []Place
 	// Ranges is how many ranges there are at the beginning: r1, r2 and so on.
 	Ranges int
 }
@@ -139,12 +157,15 @@ const (
 	Campaign                    // another replica stands for election at once, and may lose it
 	CutLog                      // the log is truncated as far as may be, whoever lags
 	Divide                      // the range is divided where it is most even
+	Unite                       // the range is merged with its neighbour to the right
+	MoveCopy                    // a copy goes to a node that has none
+	Scatter                     // all copies but one go elsewhere, and the lease with them
 )
 
 // RangeFault is a RangeKind with its parameters.
 type RangeFault struct {
 	Kind RangeKind
-	// To is the node that takes over. "": the next in turn, which for MoveLeader and
-	// Campaign is never the node that holds the lease.
+	// To is the node that takes over, of MoveCopy the one that gets the copy. "": the next
+	// in turn, which for MoveLeader and Campaign is never the node that holds the lease.
 	To string
 }
