@@ -47,7 +47,6 @@ type Cluster struct {
 	clients []*Client
 	byName  map[string]endpoint // looked up only
 	ranges  []*kv.RangeDescriptor
-	peers   []kv.NodeID
 	paused  map[string]bool     // by nemesis
 	asked   map[asked]*sim.Proc // ranges that nemesis asked for something, and who is at it
 	onProbe func(name string, p env.Probe)
@@ -71,13 +70,13 @@ func New(s *sim.Sim, cfg Config) *Cluster {
 		cfg.Replicas = 3
 	}
 	c := &Cluster{sim: s, cfg: cfg, net: network.New(s, cfg.Network), topo: cfg.Topology, byName: map[string]endpoint{}, paused: map[string]bool{}, asked: map[asked]*sim.Proc{}}
-	for i, p := range c.topo.Nodes {
+	for i, p := range c.topo.All() {
 		n := newNode(c, p, kv.NodeID(i+1))
 		if i < len(cfg.Offsets) {
 			n.machine.Clock().SetOffset(cfg.Offsets[i])
 		}
+		n.joined = i < len(c.topo.Nodes)
 		c.nodes = append(c.nodes, n)
-		c.peers = append(c.peers, n.id)
 		c.byName[p.Name] = n
 	}
 	turns := map[string]int{}
@@ -97,24 +96,27 @@ func New(s *sim.Sim, cfg Config) *Cluster {
 	return c
 }
 
-// Boot starts every node. Ready tells when they serve.
+// Boot starts every node that is there from the beginning. Ready tells when they serve.
 func (c *Cluster) Boot() {
 	for _, n := range c.nodes {
-		n.start()
+		if n.joined {
+			n.start()
+		}
 	}
 }
 
-// Ready reports whether every node serves requests.
+// Ready reports whether every node that is part of the cluster serves requests.
 func (c *Cluster) Ready() bool {
 	for _, n := range c.nodes {
-		if n.server == nil {
+		if n.Joined() && n.server == nil {
 			return false
 		}
 	}
 	return true
 }
 
-// Nodes are the database nodes, in order.
+// Nodes are the machines of database nodes, in order: the spare ones, which may never
+// run, after those that are there from the beginning.
 func (c *Cluster) Nodes() []*Node { return c.nodes }
 
 // Clients are the client endpoints, in order.
@@ -163,14 +165,6 @@ func (c *Cluster) endpoint(name string) endpoint {
 		panic(fmt.Sprintf("cluster: no endpoint %q", name))
 	}
 	return e
-}
-
-// nodeName is the endpoint of a node.
-func (c *Cluster) nodeName(id kv.NodeID) string {
-	if id < 1 || int(id) > len(c.nodes) {
-		return ""
-	}
-	return c.nodes[id-1].Name()
 }
 
 func (c *Cluster) node(name string) *Node {

@@ -19,7 +19,10 @@ import (
 type Node struct {
 	cluster  *Cluster
 	place    nemesis.Place
-	id       kv.NodeID
+	id       kv.NodeID // of the present disk
+	disks    int       // that were lost before it
+	joined   bool      // it is, or was, part of the cluster
+	left     bool      // it was decommissioned, for good
 	machine  *sim.Machine
 	disk     *disk.Disk
 	server   *server.Server // nil while down or starting
@@ -105,7 +108,7 @@ func (n *Node) serverConfig() server.Config {
 		NodeID:    n.id,
 		MaxOffset: n.cluster.cfg.MaxOffset,
 		Ranges:    ranges,
-		Peers:     slices.Clone(n.cluster.peers),
+		Peers:     n.cluster.peers(),
 		Endpoint:  n.cluster.nodeName,
 		Observer:  n.cluster.cfg.Observer,
 	}
@@ -113,6 +116,11 @@ func (n *Node) serverConfig() server.Config {
 
 // stop asks the server to end in order, and ends the process when it has.
 func (n *Node) stop() bool {
+	return n.end("stop", func(t env.Task, s *server.Server) { s.Stop(t) })
+}
+
+// end has the server end in a given order, and ends the process when it has.
+func (n *Node) end(label string, how func(t env.Task, s *server.Server)) bool {
 	p := n.machine.Proc()
 	if p == nil || p == n.stopping {
 		return false // down, or on its way there: a slow node takes its time
@@ -123,8 +131,8 @@ func (n *Node) stop() bool {
 		n.machine.Kill("stopped while starting")
 		return true
 	}
-	p.Go("stop", func(t env.Task) {
-		s.Stop(t)
+	p.Go(label, func(t env.Task) {
+		how(t, s)
 		n.machine.Kill("stopped")
 	})
 	return true

@@ -30,8 +30,9 @@ func (e *rangeEffect) Count() int64 { return e.done }
 
 // These bound what a range that was asked for something may take over it.
 const (
-	askLimit = 2 * time.Second       // shorter than any lease: who holds a lease is not held up for longer
-	askEvery = 10 * time.Millisecond // how often it is looked at who won an election
+	askLimit  = 2 * time.Second       // shorter than any lease: who holds a lease is not held up for longer
+	moveLimit = 20 * time.Second      // whoever moves copies has to carry them first
+	askEvery  = 10 * time.Millisecond // how often it is looked at who won an election
 )
 
 // Leases implements nemesis.Target.
@@ -68,7 +69,11 @@ func (c *Cluster) Range(name string, f nemesis.RangeFault) nemesis.Effect {
 	}
 	c.asked[ask] = p
 	p.Go("nemesis: asks "+name, func(t env.Task) {
-		t.SetDeadline(p.Mono() + askLimit)
+		limit := askLimit
+		if f.Kind >= nemesis.Unite {
+			limit = moveLimit
+		}
+		t.SetDeadline(p.Mono() + limit)
 		if do(t) {
 			e.done++
 		}
@@ -103,13 +108,19 @@ func (c *Cluster) carryOut(ask asked, to string) (*Node, func(t env.Task) bool) 
 		return nil, nil
 	}
 	r := holder.server.Store().Replica(ask.id)
-	if ask.kind == nemesis.Divide {
+	switch ask.kind {
+	case nemesis.Divide:
 		return holder, func(t env.Task) bool {
 			_, err := holder.server.Store().Split(t, r, nil)
 			return err == nil
 		}
+	case nemesis.CutLog:
+		return holder, func(t env.Task) bool { return r.TruncateLog(t) == nil }
 	}
-	return holder, func(t env.Task) bool { return r.TruncateLog(t) == nil }
+	if do := c.rearrange(ask, to, holder); do != nil {
+		return holder, do
+	}
+	return nil, nil
 }
 
 // election makes the named node lead, or stand for election, or else the next one
@@ -160,8 +171,9 @@ func (c *Cluster) others(d *kv.RangeDescriptor, name string, than *Node) []*Node
 	var before, after []*Node
 	passed := false
 	for _, rd := range d.Replicas {
-		n := c.nodes[rd.NodeID-1]
+		n := c.NodeOf(rd.NodeID)
 		switch {
+		case n == nil: // its disk is lost
 		case n == than:
 			passed = true
 		case name != "" && n.Name() != name:

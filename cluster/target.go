@@ -50,7 +50,7 @@ func (c *Cluster) Stop(name string) bool {
 // Start implements nemesis.Target.
 func (c *Cluster) Start(name string) bool {
 	e := c.endpoint(name)
-	if e.machineOf().Proc() != nil {
+	if n, ok := e.(*Node); e.machineOf().Proc() != nil || ok && !n.Joined() {
 		return false
 	}
 	e.start()

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"simulacrum/nemesis"
@@ -52,11 +53,15 @@ func nearest(nodes []nemesis.Place, p nemesis.Place, turn int) []string {
 	return out
 }
 
-// Describe lists a topology for people, a line a zone.
+// Describe lists a topology for people, a line a zone; spares have a plus.
 func Describe(t nemesis.Topology) string {
 	var zones []string
 	line := map[string]string{}
-	for _, list := range [][]nemesis.Place{t.Nodes, t.Clients} {
+	spares := slices.Clone(t.Spares)
+	for i := range spares {
+		spares[i].Name = "+" + spares[i].Name
+	}
+	for _, list := range [][]nemesis.Place{t.Nodes, spares, t.Clients} {
 		for _, p := range list {
 			if line[zoneOf(p)] == "" {
 				zones = append(zones, zoneOf(p))

@@ -127,6 +127,8 @@ func (s *Scenario) validateTimes() (toml.Key, error) {
 		return toml.Key{"faults", "to"}, fmt.Errorf("faults from %s to %s: the window must lie within the duration, %s", f.From, f.To, s.Duration)
 	case s.Checks.Liveness <= 0:
 		return toml.Key{"checks", "liveness"}, fmt.Errorf("liveness = %q: say within what time of healing every key must be served, such as \"20s\"", s.Checks.Liveness)
+	case s.Checks.Placement < 0:
+		return toml.Key{"checks", "placement"}, fmt.Errorf("placement = %q: say within what time of healing copies must be where they belong, or leave it out", s.Checks.Placement)
 	case s.Workload.Timeout <= 0:
 		return toml.Key{"workload", "client-timeout"}, fmt.Errorf("client-timeout = %q: say how long a client waits for an answer, such as \"5s\"", s.Workload.Timeout)
 	}
@@ -152,6 +154,8 @@ func (s *Scenario) validateTopology() (toml.Key, error) {
 			return toml.Key{"topology", "region", "zones"}, fmt.Errorf("region %s has no zones: say zones = [\"a\"]", r.Name)
 		case r.Nodes < 0 || r.Nodes > 100 || r.Clients < 0 || r.Clients > 10_000:
 			return toml.Key{"topology", "region", "nodes"}, fmt.Errorf("region %s has %d nodes a zone and %d clients: say 0 to 100, and 0 to 10000", r.Name, r.Nodes, r.Clients)
+		case r.Spares < 0 || r.Spares > 100:
+			return toml.Key{"topology", "region", "spares"}, fmt.Errorf("region %s has %d spare nodes a zone: say 0 to 100", r.Name, r.Spares)
 		}
 		for i, z := range r.Zones {
 			if z == "" || strings.ContainsAny(z, " /,|=:") || slices.Contains(r.Zones[:i], z) {
@@ -162,8 +166,8 @@ func (s *Scenario) validateTopology() (toml.Key, error) {
 	}
 	places := s.places()
 	switch {
-	case len(places.Nodes) > maxNodes:
-		return toml.Key{"topology"}, fmt.Errorf("there are %d nodes: say at most %d", len(places.Nodes), maxNodes)
+	case len(places.All()) > maxNodes:
+		return toml.Key{"topology"}, fmt.Errorf("there are %d nodes: say at most %d", len(places.All()), maxNodes)
 	case t.Replicas < 1 || t.Replicas > len(places.Nodes):
 		return toml.Key{"topology", "replicas"}, fmt.Errorf("replicas = %d with %d nodes: say 1 to %d", t.Replicas, len(places.Nodes), len(places.Nodes))
 	case len(places.Clients) == 0:
@@ -187,8 +191,8 @@ func (s *Scenario) validateRest() (toml.Key, error) {
 	switch c := s.Clocks; {
 	case c.MaxOffset <= 0:
 		return toml.Key{"clocks", "max-offset"}, fmt.Errorf("max-offset = %q: say how far apart clocks may be, such as \"500ms\"", c.MaxOffset)
-	case len(c.Offsets) > 0 && len(c.Offsets) != len(s.places().Nodes):
-		return toml.Key{"clocks", "offsets"}, fmt.Errorf("%d offsets for %d nodes: give one for each, or none to have them drawn", len(c.Offsets), len(s.places().Nodes))
+	case len(c.Offsets) > 0 && len(c.Offsets) != len(s.places().All()):
+		return toml.Key{"clocks", "offsets"}, fmt.Errorf("%d offsets for %d nodes: give one for each, or none to have them drawn", len(c.Offsets), len(s.places().All()))
 	}
 	if !slices.Contains([]string{"nvme", "ssd", "spinning"}, s.Disk.Profile) {
 		return toml.Key{"disk", "profile"}, fmt.Errorf("no disk is called %q: say nvme, ssd or spinning", s.Disk.Profile)

@@ -39,6 +39,9 @@ type Resolved struct {
 	Settle   time.Duration // the final reads may take so long
 	// Liveness is the scenario's bound, widened by what drawn knobs slow down.
 	Liveness time.Duration
+	// Placement is the scenario's bound for copies to be where they belong, widened
+	// likewise. 0: copies stay where they are.
+	Placement time.Duration
 	// DeadlockBound is for how long transactions may wait for each other.
 	DeadlockBound time.Duration
 	// Lease and Election are the durations in force.
@@ -65,7 +68,8 @@ func stream(seed uint64, name string) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, h.Sum64()))
 }
 
-// places deals nodes n1.. and clients c1.. to the zones.
+// places deals nodes n1.. and clients c1.. to the zones, and to spares the numbers after
+// those of all nodes.
 func (s *Scenario) places() nemesis.Topology {
 	t := nemesis.Topology{Ranges: 1 + s.Topology.Ranges} // the first holds the index of the others
 	for _, r := range s.Topology.Regions {
@@ -76,6 +80,11 @@ func (s *Scenario) places() nemesis.Topology {
 		}
 		for i := range r.Clients {
 			t.Clients = append(t.Clients, nemesis.Place{Name: fmt.Sprintf("c%d", len(t.Clients)+1), Region: r.Name, Zone: r.Zones[i%len(r.Zones)]})
+		}
+	}
+	for _, r := range s.Topology.Regions {
+		for i := range r.Spares * len(r.Zones) {
+			t.Spares = append(t.Spares, nemesis.Place{Name: fmt.Sprintf("n%d", len(t.Nodes)+len(t.Spares)+1), Region: r.Name, Zone: r.Zones[i/r.Spares]})
 		}
 	}
 	return t
@@ -100,6 +109,9 @@ func (s *Scenario) model() nemesis.Model {
 	topo := s.places()
 	m := nemesis.Model{Topology: topo, Groups: nemesis.Spread(topo, s.Topology.Replicas), MaxOffset: time.Duration(s.Clocks.MaxOffset),
 		End: time.Duration(s.Faults.To), Grace: graceAfterQuorum}
+	if s.Checks.Placement > 0 {
+		m.Replicas, m.Repair = s.Topology.Replicas, time.Duration(s.Checks.Placement)
+	}
 	for _, d := range s.Clocks.Offsets {
 		m.Offsets = append(m.Offsets, time.Duration(d))
 	}
@@ -112,7 +124,7 @@ func (s *Scenario) model() nemesis.Model {
 func (s *Scenario) Resolve(seed uint64, knobs []*env.Knob, probes []env.Probe) (*Resolved, error) {
 	r := &Resolved{Scenario: s, Seed: seed, Topology: s.places(), Ranges: s.Topology.Ranges, Replicas: s.Topology.Replicas, Params: s.Params(),
 		MaxOffset: time.Duration(s.Clocks.MaxOffset), Duration: time.Duration(s.Duration), Healed: time.Duration(s.Faults.To),
-		Settle: time.Duration(s.Settle), Liveness: time.Duration(s.Checks.Liveness),
+		Settle: time.Duration(s.Settle), Liveness: time.Duration(s.Checks.Liveness), Placement: time.Duration(s.Checks.Placement),
 		Decode: s.Network.Decode || stream(seed, "decode").IntN(4) == 0}
 	if err := r.drawKnobs(knobs); err != nil {
 		return nil, err
@@ -140,7 +152,7 @@ func (r *Resolved) drawOffsets(knobs []*env.Knob) {
 		share = min(share, r.inForce(knobs, "rpc.offset_percent", 80)*9_500)
 	}
 	half := int64(r.MaxOffset) / 1000 * share / 1000 / 2
-	for range r.Topology.Nodes {
+	for range r.Topology.All() {
 		d := half
 		switch rng.IntN(4) {
 		case 0:
@@ -259,8 +271,11 @@ func (r *Resolved) slowness(knobs []*env.Knob) {
 		4*time.Duration(r.inForce(knobs, "lock.push.deadlock", int64(100*time.Millisecond))+r.inForce(knobs, "txnwait.query", int64(time.Second)))
 	r.Liveness += more
 	r.Settle += more
-	// Clients go on until liveness has been judged.
-	r.Duration = max(r.Duration, r.Healed+r.Liveness)
+	if r.Placement > 0 {
+		r.Placement += more
+	}
+	// Clients go on until liveness and placement have been judged.
+	r.Duration = max(r.Duration, r.Healed+r.Liveness, r.Healed+r.Placement)
 }
 
 // drawPlan joins the scenario's own faults with those that the seed draws.

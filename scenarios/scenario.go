@@ -43,8 +43,9 @@ type Topology struct {
 type Region struct {
 	Name    string   `toml:"name"`
 	Zones   []string `toml:"zones"`
-	Nodes   int      `toml:"nodes"`   // in each zone
-	Clients int      `toml:"clients"` // in the region, dealt to its zones in turn
+	Nodes   int      `toml:"nodes"`           // in each zone
+	Spares  int      `toml:"spares,omitzero"` // in each zone, not there at the start: the fault add-node has them join
+	Clients int      `toml:"clients"`         // in the region, dealt to its zones in turn
 }
 
 // Workload is what clients do.
@@ -139,6 +140,9 @@ type Checks struct {
 	// Liveness is the time from healing to the first success on every key, with
 	// default knobs.
 	Liveness Duration `toml:"liveness"`
+	// Placement is the time from healing within which every range must have its copies
+	// where they belong, with default knobs. 0: copies stay where they are.
+	Placement Duration `toml:"placement,omitzero"`
 	// Invariants has package cluster look into the nodes while they run.
 	Invariants bool `toml:"invariants"`
 }

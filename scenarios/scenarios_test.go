@@ -115,7 +115,7 @@ func TestResolve(t *testing.T) {
 func check(t *testing.T, r *Resolved) {
 	t.Helper()
 	s := r.Scenario
-	if len(r.Offsets) != len(r.Topology.Nodes) {
+	if len(r.Offsets) != len(r.Topology.All()) {
 		t.Fatalf("%d clocks of %d nodes", len(r.Offsets), len(r.Topology.Nodes))
 	}
 	if !s.Faults.Beyond && !r.Budget.ClocksWithin {

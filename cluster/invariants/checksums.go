@@ -27,7 +27,7 @@ func (w *Watcher) compareRange(desc *kv.RangeDescriptor) {
 	}
 	var all []seen
 	for _, d := range desc.Replicas {
-		s := w.cluster.Nodes()[d.NodeID-1].Server()
+		s := w.cluster.ServerOf(d.NodeID)
 		if s == nil {
 			continue
 		}
@@ -83,7 +83,7 @@ func (w *Watcher) CaughtUp() bool {
 	for _, desc := range w.cluster.Descriptors() {
 		var index uint64
 		for i, d := range desc.Replicas {
-			s := w.cluster.Nodes()[d.NodeID-1].Server()
+			s := w.cluster.ServerOf(d.NodeID)
 			if s == nil {
 				return false
 			}

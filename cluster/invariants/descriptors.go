@@ -52,7 +52,7 @@ func (w *Watcher) CheckIndex() {
 // checkEntry looks at one entry on the nodes that have it.
 func (w *Watcher) checkEntry(k keys.Key, d, holder *kv.RangeDescriptor) {
 	for _, rd := range holder.Replicas {
-		s := w.cluster.Nodes()[rd.NodeID-1].Server()
+		s := w.cluster.ServerOf(rd.NodeID)
 		if s == nil || s.Store().Replica(holder.RangeID) == nil {
 			continue
 		}

@@ -88,7 +88,7 @@ func (w *Watcher) alone(l *rangeLog, r *replica.Replica) {
 		if d == r.Self() {
 			continue
 		}
-		s := w.cluster.Nodes()[d.NodeID-1].Server()
+		s := w.cluster.ServerOf(d.NodeID)
 		if s == nil {
 			continue
 		}

@@ -196,8 +196,12 @@ func writeFiles(q request, res *scenarios.Result, out *result) ([]string, error)
 	if rep.Leads, err = leads(q, res, out); err != nil {
 		return nil, err
 	}
-	for _, n := range res.Topology.Nodes {
-		rep.Topology = append(rep.Topology, report.Node{Name: n.Name, Region: n.Region, Zone: n.Zone})
+	for i, n := range res.Topology.All() {
+		node := report.Node{Name: n.Name, Region: n.Region, Zone: n.Zone}
+		if i >= len(res.Topology.Nodes) {
+			node.Note = "spare"
+		}
+		rep.Topology = append(rep.Topology, node)
 	}
 	for _, c := range res.Topology.Clients {
 		rep.Clients = append(rep.Clients, c.Name)
