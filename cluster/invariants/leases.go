@@ -58,6 +58,9 @@ func handedOver(c *replica.LeaseChange) hlc.Timestamp {
 func (w *Watcher) Served(r *replica.Replica, ts hlc.Timestamp, sequence int64) {
 	w.served++
 	l := w.rangeLog(r.RangeID())
+	if l.into != 0 {
+		w.problem("r%d: %s served a read at %s after r%d has taken the range in", l.id, r.Self(), ts, l.into)
+	}
 	for i := len(l.leases) - 1; i >= 0; i-- {
 		span := &l.leases[i]
 		if span.Sequence != sequence {

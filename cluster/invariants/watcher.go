@@ -39,6 +39,7 @@ type Watcher struct {
 	truncated int64
 	snapshots int64
 	splits    int64
+	merges    int64
 	tiled     int64 // moments at which all descriptors were looked at
 	indexed   int64 // entries of the index that were compared with descriptors
 	rejected  [8]int64
@@ -57,6 +58,8 @@ type rangeLog struct {
 	// expiration of the last.
 	leases   []leaseSpan
 	versions []checker.Version
+	// into is the range that has taken this one in; 0: none.
+	into kv.RangeID
 }
 
 // leaseSpan is one lease and what was served under it.
@@ -156,12 +159,18 @@ func (w *Watcher) firstApplied(l *rangeLog, r *replica.Replica, c *replica.Comma
 	case replica.KindSplit:
 		w.write(l, r, c)
 		w.split(l, c.Split)
+	case replica.KindMerge:
+		w.write(l, r, c)
+		w.merge(l, c.Merge)
 	}
 }
 
 // write collects the versions that a command commits, and holds its timestamp
 // against the lease in force.
 func (w *Watcher) write(l *rangeLog, r *replica.Replica, c *replica.Command) {
+	if l.into != 0 {
+		w.problem("r%d: %s applied after r%d has taken the range in", l.id, c, l.into)
+	}
 	if n := len(l.leases); n > 0 {
 		cur := &l.leases[n-1]
 		cur.maxWrite = cur.maxWrite.Forward(c.WriteTS)
@@ -200,6 +209,24 @@ func (w *Watcher) split(l *rangeLog, s *replica.Split) {
 	right.leases = slices.Clone(l.leases)
 }
 
+// merge ends the right side. What was read there counts as read under the lease of the
+// left side from now on: whoever has the next one knows of that alone.
+func (w *Watcher) merge(l *rangeLog, m *replica.Merge) {
+	w.merges++
+	right := w.rangeLog(m.Right.RangeID)
+	right.into = l.id
+	if n, k := len(l.leases), len(right.leases); n > 0 && k > 0 {
+		for i := range right.leases {
+			if s := &right.leases[i]; s.servedBy != "" && l.leases[n-1].maxServed.Less(s.maxServed) {
+				l.leases[n-1].maxServed, l.leases[n-1].servedBy = s.maxServed, s.servedBy
+			}
+		}
+	}
+}
+
+// MergeApplied implements replica.Observer: see merge, which looks at each once.
+func (w *Watcher) MergeApplied(*replica.Replica, *replica.Replica) {}
+
 // SplitApplied implements replica.Observer: see split, which looks at each once.
 func (w *Watcher) SplitApplied(*replica.Replica, *replica.Replica) {}
 
@@ -227,6 +254,7 @@ func (w *Watcher) Verdicts() []checker.Verdict {
 		{Name: "truncations", N: w.truncated},
 		{Name: "snapshots", N: w.snapshots},
 		{Name: "splits", N: w.splits},
+		{Name: "merges", N: w.merges},
 		{Name: "looks at all descriptors", N: w.tiled},
 		{Name: "entries of the index compared", N: w.indexed},
 		{Name: "intents never resolved", N: int64(len(w.ledger.provisional))},

@@ -90,6 +90,18 @@ func (c *TimestampCache) Merge(user keys.Span, s ReadSummary) {
 	}
 }
 
+// Merge adds what is said of the range to the right, of the user keys user, which is one
+// with this one from now on. The result takes at most about maxBytes.
+func (s *ReadSummary) Merge(user keys.Span, right ReadSummary, maxBytes int) {
+	all := append(right.Marks, SpanRead{user, ReadMark{TS: right.Low}}, SpanRead{keys.RangeLocalSpan(user), ReadMark{TS: right.Low}})
+	for _, m := range all {
+		if s.Low.Less(m.TS) {
+			s.Marks = append(s.Marks, m)
+		}
+	}
+	s.Compress(maxBytes)
+}
+
 // Split is the cache of a range that takes over the user keys in right. Marks that
 // reach into both sides hold on both; this cache keeps all it has.
 func (c *TimestampCache) Split(right keys.Span) *TimestampCache {

@@ -81,7 +81,7 @@ func (r *Replica) applyEntry(b *storage.Batch, e *raftpb.Entry, f *effect) {
 		return
 	}
 	r.state.LeaseAppliedIndex = c.MaxLeaseIndex
-	if c.Kind == KindWrite || c.Kind == KindSplit {
+	if c.Kind == KindWrite || c.Kind == KindSplit || c.Kind == KindMerge {
 		before := b.Len()
 		if err := b.AppendRepr(c.Batch); err != nil {
 			r.cfg.Env.Fatal(fmt.Errorf("replica: r%d: log entry %d: %w", r.rangeID, e.Index, err))
@@ -96,6 +96,9 @@ func (r *Replica) applyEntry(b *storage.Batch, e *raftpb.Entry, f *effect) {
 	}
 	if c.Kind == KindSplit {
 		r.stageSplit(b, c.Split)
+	}
+	if c.Kind == KindMerge {
+		r.stageMerge(b, c.Merge)
 	}
 }
 
@@ -147,6 +150,8 @@ func (r *Replica) afterApply(f *effect) {
 			r.noteTruncation(entryID{c.TruncateTo, c.TruncateTerm})
 		case KindSplit:
 			r.splitApplied(c)
+		case KindMerge:
+			r.mergeApplied(c)
 		}
 	}
 	r.decided(c, f.why)

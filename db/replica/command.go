@@ -36,10 +36,11 @@ const (
 	KindLease                    // replace the lease
 	KindTruncate                 // let replicas drop the head of their logs
 	KindSplit                    // a write that divides the range as well
+	KindMerge                    // a write that takes in the range to the right as well
 	numKinds
 )
 
-var kindNames = [...]string{KindWrite: "write", KindLease: "lease", KindTruncate: "truncate", KindSplit: "split"}
+var kindNames = [...]string{KindWrite: "write", KindLease: "lease", KindTruncate: "truncate", KindSplit: "split", KindMerge: "merge"}
 
 // String is the kind's name.
 func (k Kind) String() string {
@@ -61,7 +62,7 @@ type Command struct {
 	// copies only the first applies. Zero for lease requests, which have no part
 	// in this.
 	MaxLeaseIndex uint64
-	// KindWrite and KindSplit: the timestamp of the versions that clients write (that of evaluation,
+	// KindWrite, KindSplit and KindMerge: the timestamp of the versions that clients write (that of evaluation,
 	// if there are none), what the batch adds to the range's statistics, and the
 	// storage batch, by its representation.
 	WriteTS hlc.Timestamp
@@ -70,6 +71,7 @@ type Command struct {
 	Stats        mvcc.Stats
 	Batch        []byte
 	Split        *Split // KindSplit
+	Merge        *Merge // KindMerge
 	Lease        LeaseChange
 	TruncateTo   uint64 // KindTruncate: the last index that may go
 	TruncateTerm uint64 // the term of that entry
@@ -117,6 +119,10 @@ func (c *Command) Encode(b []byte) []byte {
 		b = c.Stats.Encode(c.GCThreshold.Encode(c.WriteTS.Encode(b)))
 		b = c.Split.RightStats.Encode(c.Split.Right.Encode(c.Split.Left.Encode(b)))
 		b = append(b, c.Batch...)
+	case KindMerge:
+		b = c.Stats.Encode(c.GCThreshold.Encode(c.WriteTS.Encode(b)))
+		b = c.Merge.RightStats.Encode(c.Merge.MergeTrigger.Encode(b))
+		b = append(b, c.Batch...)
 	case KindWrite:
 		b = c.Stats.Encode(c.GCThreshold.Encode(c.WriteTS.Encode(b)))
 		b = append(b, c.Batch...)
@@ -163,6 +169,11 @@ func (c *Command) Decode(b []byte) error {
 		c.Split = &Split{SplitTrigger: kv.SplitTrigger{Left: *kv.DecodeRangeDescriptor(&r), Right: *kv.DecodeRangeDescriptor(&r)}}
 		c.Split.RightStats = mvcc.DecodeStats(&r)
 		c.Batch = r.Rest()
+	case KindMerge:
+		c.WriteTS, c.GCThreshold = hlc.Decode(&r), hlc.Decode(&r)
+		c.Stats = mvcc.DecodeStats(&r)
+		c.Merge = &Merge{MergeTrigger: *kv.DecodeMergeTrigger(&r), RightStats: mvcc.DecodeStats(&r)}
+		c.Batch = r.Rest()
 	case KindWrite:
 		c.WriteTS, c.GCThreshold = hlc.Decode(&r), hlc.Decode(&r)
 		c.Stats = mvcc.DecodeStats(&r)
@@ -194,6 +205,8 @@ func (c *Command) String() string {
 		return fmt.Sprintf("lease %s to %s in place of #%d", how, c.Lease.Next, c.Lease.PrevSequence)
 	case KindSplit:
 		return fmt.Sprintf("split at %s, r%d begins, lease #%d index %d", c.Split.Right.StartKey, c.Split.Right.RangeID, c.LeaseSequence, c.MaxLeaseIndex)
+	case KindMerge:
+		return fmt.Sprintf("merge at %s, r%d ends, lease #%d index %d", c.Merge.Right.StartKey, c.Merge.Right.RangeID, c.LeaseSequence, c.MaxLeaseIndex)
 	case KindTruncate:
 		return fmt.Sprintf("truncate to %d lease #%d index %d", c.TruncateTo, c.LeaseSequence, c.MaxLeaseIndex)
 	}

@@ -39,6 +39,9 @@ func (r *Replica) hold(m *raftpb.Message) bool {
 // the followers to ignore it.
 func (r *Replica) TellCommits() {
 	r.holding = false
+	if r.gone {
+		return
+	}
 	for i := range r.held {
 		r.address(&r.held[i])
 	}

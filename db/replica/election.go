@@ -44,7 +44,7 @@ func (r *Replica) tickElection() {
 
 // campaign stands for election, if that makes sense.
 func (r *Replica) campaign() {
-	if r.role == raft.StateLeader || r.quiesced {
+	if r.role == raft.StateLeader || r.quiesced || r.gone {
 		return
 	}
 	r.cfg.Env.Probe(probeCampaign)

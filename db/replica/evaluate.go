@@ -32,6 +32,7 @@ type evaluation struct {
 	writer    mvcc.Writer
 	effects   effects
 	divided   *Split        // what the commit's trigger does; nil: it has none
+	joined    *Merge        // likewise
 	threshold hlc.Timestamp // what the range's GC threshold is raised to
 	responses []kv.Response
 	cost      int64 // of what was looked at, ns
@@ -85,7 +86,7 @@ func (ev *evaluation) prepare() *kv.Error {
 		ev.ts = ev.now.Forward(ev.least)
 	}
 	ev.batch.Reset()
-	ev.effects, ev.conflicts, ev.divided = effects{}, nil, nil
+	ev.effects, ev.conflicts, ev.divided, ev.joined = effects{}, nil, nil, nil
 	ev.left, ev.full = mvcc.Limit{Keys: ba.MaxKeys, Bytes: ba.MaxBytes}, false
 	ev.responses = make([]kv.Response, 0, len(ba.Requests))
 	ev.forwardPastReads()
@@ -182,8 +183,8 @@ func (ev *evaluation) forward(err *kv.Error) bool {
 
 // interval is what reads are uncertain of. What was written when this node's clock was
 // past the reading that the transaction took is certainly later than its beginning; so
-// is what was written after the lease began, but of what was written before, the local
-// timestamps are those of other clocks.
+// is what was written after the lease began, and after a range was taken in, but of what
+// was written before, the local timestamps are those of other clocks.
 func (ev *evaluation) interval() mvcc.Uncertainty {
 	limit, local := ev.ts, ev.now
 	switch {
@@ -196,7 +197,7 @@ func (ev *evaluation) interval() mvcc.Uncertainty {
 	if limit.LessEq(ev.ts) {
 		return mvcc.Uncertainty{}
 	}
-	return mvcc.Uncertainty{GlobalLimit: limit, LocalLimit: local.Forward(ev.r.state.Lease.Start).Backward(limit)}
+	return mvcc.Uncertainty{GlobalLimit: limit, LocalLimit: local.Forward(ev.r.state.Lease.Start).Forward(ev.r.observable).Backward(limit)}
 }
 
 // checkThreshold refuses to look at what may have been collected.

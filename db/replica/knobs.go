@@ -120,6 +120,12 @@ const (
 	probeRollbackStaging   env.Probe = "replica: rollback of what is staging"
 	probeRecovered         env.Probe = "replica: staging transaction recovered"
 	probeSplit             env.Probe = "replica: split applied, before anybody knows"
+	probeMerge             env.Probe = "replica: merge applied, before anybody knows"
+	probeSubsumed          env.Probe = "replica: frozen for a merge, before ack"
+	probeFrozenByLease     env.Probe = "replica: frozen, since the lease came in the middle of a merge"
+	probeFrozenWait        env.Probe = "replica: request waits for a merge"
+	probeThawed            env.Probe = "replica: thawed, the merge is aborted"
+	probeSubsumedBySnap    env.Probe = "replica: taken in by a snapshot"
 	probeOnePhase          env.Probe = "replica: committed in one phase"
 )
 
@@ -132,5 +138,6 @@ func Probes() []env.Probe {
 		probeTruncated, probeTruncationHeld, probeQuiesced, probeWoke, probeSnapshotInstalled,
 		probeSnapshotIgnored, probeClockBehindWrites, probeAckedEarly, probeWriteForwarded, probeForwarded,
 		probeUncertain, probePrevented, probeAbortSpan, probeRecordRefused, probeStaged, probeStagingVoid,
-		probeRollbackStaging, probeRecovered, probeOnePhase, probeSplit}
+		probeRollbackStaging, probeRecovered, probeOnePhase, probeSplit, probeMerge,
+		probeSubsumed, probeFrozenByLease, probeFrozenWait, probeThawed, probeSubsumedBySnap}
 }

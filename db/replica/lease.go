@@ -137,6 +137,7 @@ func (r *Replica) leaseApplied(prev, next kv.Lease, reads concurrency.ReadSummar
 			r.cfg.Env.Probe(probeLeaseExtended)
 		} else {
 			r.cfg.Env.Probe(probeLeaseAcquired)
+			r.freezeIfDeleted()
 		}
 	}
 	if o := r.cfg.Observer; o != nil {
@@ -255,11 +256,7 @@ func (r *Replica) TransferLease(t env.Task, target kv.StoreID) (kv.Lease, *kv.Er
 	}
 	// Requests in flight drain: what they evaluated is applied, what they read is
 	// below the new lease's start. Those that come wait and find the lease gone.
-	user := r.state.Desc.Span()
-	guard, werr := r.requests.Latches().Acquire(t, []concurrency.Latch{
-		{Span: user, Access: concurrency.Write},
-		{Span: keys.RangeLocalSpan(user), Access: concurrency.Write},
-	})
+	guard, werr := r.requests.Latches().Acquire(t, r.allKeys())
 	if werr != nil {
 		return kv.Lease{}, r.errorf(kv.Timeout, "waiting for requests to drain: %s", werr)
 	}

@@ -93,6 +93,10 @@ func (r *Replica) nextIndex() uint64 {
 // to consensus. If r does not lead, that happens when it does. What p holds of the
 // request is given back by settle.
 func (r *Replica) propose(c *Command, p *proposal) *proposal {
+	if r.gone {
+		r.settle(p, RejectLeaseSequence, nil) // it is evaluated again, and refused
+		return p
+	}
 	c.ID = r.cfg.NextID
 	r.cfg.NextID++
 	if c.Kind != KindLease {

@@ -11,6 +11,9 @@ import (
 // Tick advances consensus by one tick. The store calls it for each replica that is
 // not quiescent.
 func (r *Replica) Tick() {
+	if r.gone {
+		return
+	}
 	r.ticks++
 	if r.role == raft.StateLeader {
 		r.rn.Tick()
@@ -99,7 +102,7 @@ func (r *Replica) sleep() {
 // down, forgets it and campaigns: peers that believe in it would ignore pre-votes.
 // That is for what woke it locally; a message shows that somebody else is awake.
 func (r *Replica) wake(local bool) {
-	if !r.quiesced {
+	if !r.quiesced || r.gone {
 		return
 	}
 	r.quiesced = false

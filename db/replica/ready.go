@@ -11,6 +11,9 @@ import (
 
 // Step takes in a message of another replica.
 func (r *Replica) Step(m *Message) {
+	if r.gone {
+		return
+	}
 	r.cfg.Env.Charge(env.ClassRaft, 1)
 	if m.Quiesce && r.quiesceWith(&m.Raft) {
 		return
@@ -45,7 +48,7 @@ func (r *Replica) Step(m *Message) {
 // calls it for each replica that is in line.
 func (r *Replica) Drain() {
 	r.queued = false
-	for r.rn.HasReady() {
+	for !r.gone && r.rn.HasReady() {
 		r.cfg.Env.Charge(env.ClassRaft, 1)
 		rd := r.rn.Ready()
 		if rd.SoftState != nil || rd.HardState.Term > r.term {
@@ -188,6 +191,9 @@ func (r *Replica) newAppend() *appendWork {
 
 // appended runs when a log write is synced.
 func (r *Replica) appended(w *appendWork) {
+	if r.gone {
+		return
+	}
 	if len(r.appends) == 0 || r.appends[0] != w {
 		panic("replica: log writes were synced out of order")
 	}

@@ -225,8 +225,12 @@ func (ev *evaluation) finalize(q *kv.EndTxnRequest, rec *kv.Txn) error {
 		over.LastHeartbeat = over.LastHeartbeat.Forward(rec.LastHeartbeat)
 	}
 	changed := int64(0)
+	d := ev.r.state.Desc
+	if t := q.Trigger; t != nil && t.Merge != nil {
+		d = &t.Merge.Left // what is to be resolved on the right side is here with the commit
+	}
 	for _, s := range q.LockSpans {
-		here, ok, rest := intersect(ev.r.state.Desc, s)
+		here, ok, rest := intersect(d, s)
 		over.LockSpans = append(over.LockSpans, rest...)
 		if !ok {
 			continue

@@ -67,6 +67,18 @@ type Host interface {
 	Split(t env.Task, r *Replica, at keys.Key) (keys.Key, *kv.Error)
 	// SplitApplied is told that left has been divided, and that right is there now.
 	SplitApplied(left, right *Replica)
+	// Merge has the range of which r has the lease take in its neighbour to the right, and
+	// returns what it is then.
+	Merge(t env.Task, r *Replica) (*kv.RangeDescriptor, *kv.Error)
+	// MergeOutcome waits until it is known what has become of a merge of which r is the
+	// right side. After an error it is not known.
+	MergeOutcome(t env.Task, r *Replica, txn kv.TxnMeta) (committed bool, err *kv.Error)
+	// MergeApplied is told that left has taken in what right holds, which is gone at once.
+	MergeApplied(left, right *Replica)
+	// Replica is the store's replica of a range, or nil.
+	Replica(id kv.RangeID) *Replica
+	// Overlapping are the store's replicas that hold any of a span, by their ranges' IDs.
+	Overlapping(s keys.Span) []*Replica
 }
 
 // Observer looks on, for tests and invariants. It must not change anything nor
@@ -85,6 +97,8 @@ type Observer interface {
 	SnapshotApplied(r *Replica, index uint64)
 	// SplitApplied is told that left has been divided, and that right is there now.
 	SplitApplied(left, right *Replica)
+	// MergeApplied is told that left holds what right held, which is about to be gone.
+	MergeApplied(left, right *Replica)
 }
 
 // Replica is one replica of one range.
@@ -111,6 +125,7 @@ type Replica struct {
 	quiesced bool // see quiesce.go
 	ticks    int  // since start
 	lastUse  int  // ticks at the last request
+	gone     bool // see gone.go
 	newborn  bool // begun by a split at the leader, and without a leader so far
 
 	// appends are the log writes that are not synced yet, oldest first.
@@ -127,6 +142,12 @@ type Replica struct {
 	requests  *concurrency.Sequencer
 	// reads is what was read under the own lease. Nil while r has none.
 	reads *concurrency.TimestampCache
+	// frozen: the range is the right side of a merge, and serves nothing. Nil: it serves.
+	frozen *freeze
+	// observable is the reading below which this node's clock says nothing about values
+	// here: a part of the range was in the charge of others until then, though the lease is
+	// older.
+	observable hlc.Timestamp
 	// truncations are log truncations that were applied and may not be enacted yet.
 	truncations []truncation
 	dropStaleAt int64 // bytes of log below which dropStale need not look again

@@ -121,10 +121,16 @@ func (c *call) fail(err *kv.Error) (*kv.BatchResponse, outcome) {
 // begin again.
 func (c *call) attempt(t env.Task) (*kv.BatchResponse, outcome) {
 	r := c.r
+	if r.gone {
+		return c.fail(r.elsewhere())
+	}
 	if err := r.checkBounds(c.ba); err != nil {
 		return c.fail(err)
 	}
 	if err := r.awaitLease(t, c.latest()); err != nil {
+		return c.fail(err)
+	}
+	if err := r.awaitThaw(t, c.ba); err != nil {
 		return c.fail(err)
 	}
 	t.Yield("lease held, before latches")
@@ -143,12 +149,19 @@ func (c *call) attempt(t env.Task) (*kv.BatchResponse, outcome) {
 // execute evaluates the batch, under its ticket, and has done what it writes.
 func (c *call) execute(t env.Task) (*kv.BatchResponse, outcome) {
 	r := c.r
+	if r.gone {
+		return c.fail(r.elsewhere())
+	}
 	if r.LeaseStatus(r.cfg.Clock.Now()) != LeaseValid || !r.leaseCovers(c.latest()) {
 		c.finish()
 		return nil, leaseLost
 	}
 	if err := r.checkBounds(c.ba); err != nil {
 		return c.fail(err)
+	}
+	if r.stops(c.ba) { // since it waited for latches
+		c.finish()
+		return nil, conflict
 	}
 	ev := evaluation{r: r, call: c}
 	if err := ev.run(); err != nil {
@@ -231,6 +244,9 @@ func (c *call) propose(t env.Task, ev *evaluation) (*kv.BatchResponse, outcome) 
 	if ev.divided != nil {
 		cmd.Kind, cmd.Split = KindSplit, ev.divided
 	}
+	if ev.joined != nil {
+		cmd.Kind, cmd.Merge = KindMerge, ev.joined
+	}
 	c.effects = ev.effects
 	r.wake(true)
 	p := r.propose(&cmd, &proposal{call: c})
@@ -270,6 +286,9 @@ func (r *Replica) checkBounds(ba *kv.BatchRequest) *kv.Error {
 
 // sendAdmin serves requests about the range itself.
 func (r *Replica) sendAdmin(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
+	if r.gone {
+		return kv.ErrorResponse(r.elsewhere())
+	}
 	if err := r.checkBounds(ba); err != nil {
 		return kv.ErrorResponse(err)
 	}
@@ -295,6 +314,21 @@ func (r *Replica) sendAdmin(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
 			return kv.ErrorResponse(err)
 		}
 		return &kv.BatchResponse{Responses: []kv.Response{&kv.AdminSplitResponse{SplitKey: at}}}
+	case *kv.AdminMergeRequest:
+		if err := r.awaitLease(t, hlc.Timestamp{}); err != nil {
+			return kv.ErrorResponse(err)
+		}
+		d, err := r.cfg.Host.Merge(t, r)
+		if err != nil {
+			return kv.ErrorResponse(err)
+		}
+		return &kv.BatchResponse{Responses: []kv.Response{&kv.AdminMergeResponse{Desc: *d}}}
+	case *kv.SubsumeRequest:
+		resp, err := r.Subsume(t, q)
+		if err != nil {
+			return kv.ErrorResponse(err)
+		}
+		return &kv.BatchResponse{Responses: []kv.Response{resp}}
 	}
 	return kv.ErrorResponse(r.errorf(kv.BadRequest, "%s is not served here", ba.Requests[0].Method()))
 }

@@ -116,6 +116,9 @@ func (r *Replica) ReportSnapshot(to kv.ReplicaID, sent bool) {
 	if !sent {
 		status = raft.SnapshotFailure
 	}
+	if r.gone {
+		return
+	}
 	r.rn.ReportSnapshot(uint64(to), status)
 	r.cfg.Host.Ready(r)
 }
@@ -161,6 +164,9 @@ func (r *Replica) installSnapshot(b *storage.Batch, m *raftpb.Snapshot) {
 			r.cfg.Env.Fatal(fmt.Errorf("replica: r%d: snapshot at %d: %w", r.rangeID, s.Index, err))
 		}
 	}
+	for _, o := range r.subsumed(s) {
+		deleteRangeID(b, o.rangeID, NeverAgain)
+	}
 	r.log.reset(b, entryID{s.Index, s.Term})
 	r.truncations = nil
 }
@@ -170,7 +176,11 @@ func (r *Replica) installSnapshot(b *storage.Batch, m *raftpb.Snapshot) {
 func (r *Replica) snapshotInstalled() {
 	s := r.incoming
 	r.incoming = nil
-	prev := r.state.Lease
+	prev, merged := r.state.Lease, r.state.Desc.EndKey.Less(s.Desc.EndKey)
+	for _, o := range r.subsumed(s) {
+		r.cfg.Env.Probe(probeSubsumedBySnap)
+		r.absorb(o)
+	}
 	r.state.Desc = s.Desc
 	err := r.state.load(r.engine, r.rangeID)
 	if err == nil && r.state.AppliedIndex != s.Index {
@@ -187,11 +197,20 @@ func (r *Replica) snapshotInstalled() {
 	if o := r.cfg.Observer; o != nil {
 		o.SnapshotApplied(r, s.Index)
 	}
-	if r.state.Lease != prev {
-		reads, err := r.loadReads()
-		if err != nil {
-			r.cfg.Env.Fatal(err)
+	if r.state.Lease == prev && !merged {
+		return
+	}
+	reads, err := r.loadReads()
+	if err != nil {
+		r.cfg.Env.Fatal(err)
+	}
+	if merged {
+		r.readOnTheRight(highest(&reads))
+		if r.reads != nil {
+			r.reads.Apply(reads)
 		}
+	}
+	if r.state.Lease != prev {
 		r.leaseApplied(prev, r.state.Lease, reads)
 	}
 }

@@ -156,7 +156,7 @@ func (r *Replica) splitApplied(c *Command) {
 		}
 	}
 	// A lease that was revoked stays so for what it covered.
-	right.lease.revoked = r.lease.revoked
+	right.lease.revoked, right.observable = r.lease.revoked, r.observable
 	span := right.state.Desc.Span()
 	if r.reads != nil {
 		right.reads = r.reads.Split(span)

@@ -32,7 +32,7 @@ import (
 //	lose answers M                                 so of all, until release
 //	hold M | release                               such batches wait where they are sent
 //	crash n | start n | cut n n | heal | clock n D | transfer rN n | gc rN MS
-//	split k [&]                                    asked of the range that holds k
+//	split k [&] | merge k [&]                      asked of the range that holds k
 //	run D | state | locks | ranges
 //
 // Left out are the search for the leaseholder, and heartbeats that find nothing new.
@@ -302,6 +302,11 @@ func (d *dialogue) command(f []string) {
 	case "split":
 		d.step(w.node(4), "split", f[len(f)-1] == "&", func(t env.Task) (string, error) {
 			_, err := w.node(4).db.Batch(t, kv.Header{}, &kv.AdminSplitRequest{Key: splitAt(f[1]), SplitKey: splitAt(f[1])})
+			return "ok", err
+		})
+	case "merge":
+		d.step(w.node(4), "merge", f[len(f)-1] == "&", func(t env.Task) (string, error) {
+			_, err := w.node(4).db.Batch(t, kv.Header{}, &kv.AdminMergeRequest{Key: splitAt(f[1])})
 			return "ok", err
 		})
 	case "ranges":

@@ -142,7 +142,7 @@ func formatBatch(ba *kv.BatchRequest) string {
 	for _, q := range ba.Requests {
 		s := formatRequest(q)
 		if d := descriptorIn(q); d != nil {
-			s = fmt.Sprintf("%s(%s, r%d [%s, %s) generation %d)", q.Method(), q.Span().Key, d.RangeID, shortKey(d.StartKey), shortKey(d.EndKey), d.Generation)
+			s = fmt.Sprintf("%s(%s, %s)", q.Method(), q.Span().Key, shortRange(d))
 		}
 		if q.Seq() != 0 && q.Method().Intents() {
 			s += fmt.Sprintf(" #%d", q.Seq())
@@ -175,6 +175,10 @@ func formatBatch(ba *kv.BatchRequest) string {
 		s += "  skipping"
 	}
 	return s
+}
+
+func shortRange(d *kv.RangeDescriptor) string {
+	return fmt.Sprintf("r%d [%s, %s) generation %d", d.RangeID, shortKey(d.StartKey), shortKey(d.EndKey), d.Generation)
 }
 
 // formatRequest is kv's, with what matters between ranges.
@@ -212,6 +216,8 @@ func formatRequest(q kv.Request) string {
 		s += resolution(q.Poison)
 	case *kv.ResolveIntentRangeRequest:
 		s += resolution(q.Poison)
+	case *kv.SubsumeRequest:
+		s = fmt.Sprintf("Subsume(%s, for %s)", shortRange(&q.Right), kv.FormatTxnID(q.Txn.ID))
 	case *kv.GCRequest:
 		s = "GC("
 		if !q.Threshold.IsEmpty() {
@@ -242,6 +248,14 @@ func formatAnswer(br *kv.BatchResponse) string {
 		_, s, _ = strings.Cut(s, " ")
 		s = strings.TrimPrefix(s, "= ")
 		switch r := r.(type) {
+		case *kv.GetResponse:
+			if d, err := kv.ParseDescriptor(r.Value); err == nil {
+				s = shortRange(d)
+			}
+		case *kv.AdminMergeResponse:
+			s = shortRange(&r.Desc)
+		case *kv.SubsumeResponse:
+			s = fmt.Sprintf("frozen at %s", r.FreezeStart)
 		case *kv.EndTxnResponse:
 			if !r.OnePhase && r.StagingTS.IsEmpty() {
 				s = br.Txn.Status.String()

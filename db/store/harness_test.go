@@ -247,6 +247,18 @@ func (c *cluster) deliver(from, to kv.NodeID, fn func(n *node)) {
 	})
 }
 
+func (l *link) AwaitApplied(t env.Task, to kv.NodeID, q *AppliedRequest) (*AppliedReply, error) {
+	var p env.Promise[*AppliedReply]
+	from, c := l.n.id, l.n.c
+	c.deliver(from, to, func(n *node) {
+		n.proc.Go("applied", func(t env.Task) {
+			reply := n.store.HandleApplied(t, q)
+			c.deliver(to, from, func(*node) { p.Resolve(reply, nil) })
+		})
+	})
+	return p.Wait(t, "applied", AppliedLimit)
+}
+
 func (l *link) SendSnapshot(t env.Task, to kv.NodeID, chunk *SnapshotChunk) (*SnapshotReply, error) {
 	buf := chunk.Encode(nil)
 	r := codec.NewReader(buf)
@@ -299,6 +311,9 @@ func (w *watch) Served(r *replica.Replica, ts hlc.Timestamp, sequence int64) {
 func (w *watch) SnapshotApplied(r *replica.Replica, index uint64) {
 	w.n.c.tell("n%d: snapshot installed", w.n.id)
 }
+
+// MergeApplied implements replica.Observer.
+func (w *watch) MergeApplied(*replica.Replica, *replica.Replica) {}
 
 // SplitApplied implements replica.Observer.
 func (w *watch) SplitApplied(*replica.Replica, *replica.Replica) {}

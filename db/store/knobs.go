@@ -84,15 +84,19 @@ const (
 	probeRecordRemovable    env.Probe = "txn: locks resolved, before the record is removed"
 	probeRecordRemoved      env.Probe = "txn: record removed"
 
-	probeGCRaised    env.Probe = "gc: threshold raised, before anything is removed"
-	probeGCDivided   env.Probe = "gc: command too large, divided"
-	probeGCRecord    env.Probe = "gc: old record found"
-	probeGCNotes     env.Probe = "gc: old notes found in the abort span"
-	probeAbsent      env.Probe = "store: message to a replica that is not there"
-	probeSplitBySize env.Probe = "store: range divided, since it was too large"
-	probeBorn        env.Probe = "store: snapshot made a replica"
-	probeSplitLost   env.Probe = "store: split overtaken by another change"
-	probeGCRefused   env.Probe = "gc: refused, the range has changed"
+	probeGCRaised        env.Probe = "gc: threshold raised, before anything is removed"
+	probeGCDivided       env.Probe = "gc: command too large, divided"
+	probeGCRecord        env.Probe = "gc: old record found"
+	probeGCNotes         env.Probe = "gc: old notes found in the abort span"
+	probeAbsent          env.Probe = "store: message to a replica that is not there"
+	probeSplitBySize     env.Probe = "store: range divided, since it was too large"
+	probeBorn            env.Probe = "store: snapshot made a replica"
+	probeMergeSubsumed   env.Probe = "store: right side of a merge frozen, before its replicas are asked"
+	probeMergeCaughtUp   env.Probe = "store: replicas of a right side caught up, before the merge commits"
+	probeMergeFailed     env.Probe = "store: merge given up"
+	probeMergeRecordGone env.Probe = "store: merge found committed, though its record is gone"
+	probeSplitLost       env.Probe = "store: split overtaken by another change"
+	probeGCRefused       env.Probe = "gc: refused, the range has changed"
 
 	probeQueueFailed  env.Probe = "queue: work on a range failed, for now"
 	probeQueueStuck   env.Probe = "queue: a range cannot be helped while the cluster is as it is"
@@ -105,6 +109,6 @@ func Probes() []env.Probe {
 		probeRecovery, probeRecoveryShared, probeRecoveryAsked, probeRecoveryFailed, probeRecoveryMoot, probeRecoveredCommitted,
 		probeRecoveredAborted, probeResolveResumed, probeCleanupDropped, probeCleanupGivenUp, probeAbandonedEnded,
 		probeRecordRemovable, probeRecordRemoved,
-		probeGCRaised, probeGCDivided, probeGCRecord, probeGCNotes, probeGCRefused, probeAbsent, probeBorn, probeSplitLost, probeSplitBySize,
+		probeGCRaised, probeGCDivided, probeGCRecord, probeGCNotes, probeGCRefused, probeAbsent, probeBorn, probeSplitLost, probeMergeSubsumed, probeMergeCaughtUp, probeMergeFailed, probeMergeRecordGone, probeSplitBySize,
 		probeQueueFailed, probeQueueStuck, probeQueueUnstuck}
 }

@@ -170,16 +170,17 @@ func (p *snapshots) receive(c *SnapshotChunk) string {
 
 // refuses says why a snapshot cannot be for r, which is nil if there is no replica of the
 // range. One is made of the snapshot then, unless what the snapshot holds is a part of
-// another replica here: that will be divided when it has applied the split.
+// another replica here: that will be divided when it has applied the split. What others
+// hold of it must be theirs no more: see replica.Subsumes.
 func (p *snapshots) refuses(r *replica.Replica, h *replica.SnapshotHeader) string {
 	switch {
 	case r != nil && r.Self() != h.To, r == nil && h.To.StoreID != p.s.cfg.StoreID, slices.Contains(p.creating, h.RangeID):
 		return "no such replica"
-	case r != nil:
-		return ""
+	case r == nil && p.s.ended(h.RangeID):
+		return "no such range any more"
 	}
-	for _, o := range p.s.replicas {
-		if o.Desc().Span().Overlaps(h.Desc.Span()) {
+	for _, o := range p.s.Overlapping(h.Desc.Span()) {
+		if o != r && !replica.Subsumes(r, h.Desc, o) {
 			return fmt.Sprintf("overlaps r%d", o.RangeID())
 		}
 	}

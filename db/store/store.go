@@ -22,6 +22,9 @@ type Transport interface {
 	SendRaft(to kv.NodeID, b *RaftBatch)
 	// SendSnapshot sends a chunk and waits for the answer.
 	SendSnapshot(t env.Task, to kv.NodeID, c *SnapshotChunk) (*SnapshotReply, error)
+	// AwaitApplied asks a store whether its replica has applied something, and waits for
+	// the answer.
+	AwaitApplied(t env.Task, to kv.NodeID, q *AppliedRequest) (*AppliedReply, error)
 	// Live reports whether a node is thought to be up.
 	Live(n kv.NodeID) bool
 }
@@ -152,6 +155,7 @@ func (s *Store) Send(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
 	if r == nil {
 		err := kv.Errorf(kv.RangeNotFound, "s%d has no replica", s.cfg.StoreID)
 		err.RangeID = ba.RangeID
+		s.addNeighbours(ba, err) // it may have been taken in by one of them
 		return kv.ErrorResponse(err)
 	}
 	br := r.Send(t, ba)
@@ -162,8 +166,8 @@ func (s *Store) Send(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
 }
 
 // addNeighbours tells whoever came to the wrong range of those that hold what it looked
-// for, as far as they are here. After a split that is where they are, and the index may
-// not say so for some time.
+// for, as far as they are here. After a split or a merge that is where they are, and the
+// index may not say so for some time.
 func (s *Store) addNeighbours(ba *kv.BatchRequest, err *kv.Error) {
 	for _, r := range s.replicas {
 		here := func(q kv.Request) bool {
@@ -209,12 +213,21 @@ func (s *Store) HandleRaft(b *RaftBatch) {
 		case r != nil && m.To == r.Self():
 			r.Step(m)
 		case r == nil && m.To.StoreID == s.cfg.StoreID:
-			if absent, ok := replica.Absent(m); ok {
+			if absent, ok := replica.Absent(m); ok && !s.ended(m.RangeID) {
 				s.cfg.Env.Probe(probeAbsent)
 				s.SendMessage(absent)
 			}
 		}
 	}
+}
+
+// ended reports that the range was taken in by another, on this store.
+func (s *Store) ended(id kv.RangeID) bool {
+	next, err := replica.Tombstone(s.cfg.Engine, id)
+	if err != nil {
+		s.cfg.Env.Fatal(err)
+	}
+	return next == replica.NeverAgain
 }
 
 // Ready implements replica.Host.
