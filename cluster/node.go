@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"simulacrum/db/kv"
+	"simulacrum/db/placement"
 	"simulacrum/db/server"
 	"simulacrum/nemesis"
 	"simulacrum/sim"
@@ -108,8 +109,9 @@ func (n *Node) serverConfig() server.Config {
 		NodeID:    n.id,
 		MaxOffset: n.cluster.cfg.MaxOffset,
 		Ranges:    ranges,
-		Peers:     n.cluster.peers(),
-		Endpoint:  n.cluster.nodeName,
+		Cluster:   1,
+		Join:      n.cluster.join(),
+		Locality:  placement.Locality{{Name: "region", Value: n.place.Region}, {Name: "zone", Value: zoneOf(n.place)}},
 		Observer:  n.cluster.cfg.Observer,
 	}
 }

@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"time"
 
+	"simulacrum/db/gossip"
 	"simulacrum/db/hlc"
 	"simulacrum/db/keys"
 	"simulacrum/db/kv"
 	"simulacrum/db/kvclient"
+	"simulacrum/db/liveness"
+	"simulacrum/db/placement"
 	"simulacrum/db/replica"
 	"simulacrum/db/rpc"
 	"simulacrum/db/session"
@@ -23,11 +26,16 @@ type Config struct {
 	// Ranges are those that a new cluster begins with, the first of which holds the
 	// index of all. A node whose disk is empty writes its part of them.
 	Ranges []*kv.RangeDescriptor
-	// Peers are all nodes of the cluster.
-	Peers []kv.NodeID
-	// Endpoint names the endpoint of a node.
-	Endpoint func(kv.NodeID) string
+	// Cluster tells this cluster from others that it could reach by mistake.
+	Cluster gossip.ClusterID
+	// Join are the endpoints of some nodes, the own one among them or not. One that is up
+	// is enough to learn of all others.
+	Join     []string
+	Locality placement.Locality
 	Observer replica.Observer // may be nil
+	// Decommissioned is called when the node has found that it does not belong to the
+	// cluster any more, and has stopped. It may be nil.
+	Decommissioned func()
 }
 
 // Server is one incarnation of a node.
@@ -40,6 +48,9 @@ type Server struct {
 	store    *store.Store
 	router   *kvclient.Router
 	sessions *session.Gateway
+	gossip   *gossip.Gossip
+	liveness *liveness.Liveness
+	peers    peers
 	stopping bool
 }
 
@@ -62,29 +73,32 @@ func Start(t env.Task, e env.Env, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s.rpc = rpc.New(e, s.clock)
+	if err := s.peers.load(s.engine, cfg.NodeID, e.Name()); err != nil {
+		return nil, err
+	}
 	// The router is younger than the store, because it delivers to the store as well.
 	anywhere := kv.SenderFunc(s.sendAnywhere)
 	txns := kvclient.NewTxns(e, s.clock, anywhere, cfg.NodeID)
+	db := kv.NewDB(anywhere, 1).WithTxns(txns)
 	s.store, err = store.Open(t, store.Config{
 		Env: e, Engine: s.engine, Clock: s.clock, NodeID: cfg.NodeID, StoreID: kv.StoreID(cfg.NodeID),
 		Transport: (*transport)(s), Observer: cfg.Observer, Sender: anywhere,
-		DB: kv.NewDB(anywhere, 1).WithTxns(txns),
+		DB: db,
 	})
 	if err != nil {
 		return nil, err
 	}
 	local := kv.SenderFunc(s.send)
-	s.router = kvclient.NewRouter(e, kvclient.NewTransport(e, s.rpc, cfg.NodeID, local, cfg.Endpoint), kvclient.Config{
+	s.router = kvclient.NewRouter(e, kvclient.NewTransport(e, s.rpc, cfg.NodeID, local, s.peers.address), kvclient.Config{
 		Self: cfg.NodeID, FirstRange: s.firstRange,
 	})
 	kvclient.ServeStore(e, s.rpc, local)
 	kvclient.ServeGateway(e, s.rpc, kv.SenderFunc(s.sendViaGateway))
 	s.sessions = session.Serve(e, s.rpc, txns, cfg.NodeID, s.store.Incarnation())
 	s.serveTransport()
+	s.startGossip()
+	s.startLiveness(db)
 	s.rpc.Listen()
-	for _, p := range cfg.Peers {
-		s.rpc.Connect(cfg.Endpoint(p))
-	}
 	e.Go("server: clock check", s.watchClock)
 	return s, nil
 }
@@ -136,7 +150,7 @@ const clockCheckEvery = time.Second
 
 // watchClock ends the node when its clock has strayed from those of most others.
 func (s *Server) watchClock(t env.Task) {
-	for t.Sleep(clockCheckEvery) == nil {
+	for s.connect(); t.Sleep(clockCheckEvery) == nil; s.connect() {
 		if err := s.rpc.CheckOffsets(); err != nil {
 			s.env.Probe(probeClockStrayed)
 			s.env.Fatal(err)
@@ -172,6 +186,8 @@ func (s *Server) Stop(t env.Task) {
 		return t.Err() == nil
 	})
 	t.SetDeadline(0)
+	s.liveness.Stop()
+	s.gossip.Stop()
 	s.rpc.Stop()
 	s.store.Stop()
 	if err := s.engine.Close(t); err != nil {

@@ -1,0 +1,41 @@
+package server
+
+import (
+	"simulacrum/db/gossip"
+	"simulacrum/db/hlc"
+	"simulacrum/db/kv"
+	"simulacrum/db/liveness"
+	"simulacrum/sim/env"
+)
+
+// startLiveness begins the node's heartbeats. It does not wait for the first: the ranges
+// that hold the records may need this node.
+func (s *Server) startLiveness(db *kv.DB) {
+	s.liveness = liveness.New(liveness.Config{
+		Env: s.env, Clock: s.clock, DB: db, NodeID: s.cfg.NodeID, Gossip: s.gossip, Decommissioned: s.decommissioned,
+	})
+	s.liveness.Start()
+}
+
+// decommissioned ends a node that is no member of the cluster any more: nobody counts on
+// it, and what it holds may be out of date.
+func (s *Server) decommissioned() {
+	s.env.Probe(probeDecommissioned)
+	s.env.Go("server: decommissioned", func(t env.Task) {
+		s.Stop(t)
+		if f := s.cfg.Decommissioned; f != nil {
+			f()
+		}
+	})
+}
+
+// now is the present by the hybrid clock, for judgements that give out no timestamp.
+func (s *Server) now() hlc.Timestamp {
+	return s.clock.Last().Forward(hlc.Timestamp{Wall: s.clock.PhysicalNow()})
+}
+
+// Gossip is what the node knows of others by hearsay.
+func (s *Server) Gossip() *gossip.Gossip { return s.gossip }
+
+// Liveness is the node's part in the question who is alive.
+func (s *Server) Liveness() *liveness.Liveness { return s.liveness }
