@@ -173,50 +173,6 @@ func (s *Server) Sessions() *session.Gateway { return s.sessions }
 // RPC is the node's end of all calls.
 func (s *Server) RPC() *rpc.Node { return s.rpc }
 
-// Stop ends the node in order: it takes no new work from clients, lets their sessions
-// end, hands its leases to others as far as that goes, and closes the engine. It takes a
-// bounded time.
-func (s *Server) Stop(t env.Task) {
-	s.stopping = true
-	t.SetDeadline(s.env.Mono() + sessionLimit)
-	s.sessions.Drain(t)
-	t.SetDeadline(s.env.Mono() + drainLimit)
-	s.store.VisitReplicas(func(r *replica.Replica) bool {
-		s.handOver(t, r)
-		return t.Err() == nil
-	})
-	t.SetDeadline(0)
-	s.liveness.Stop()
-	s.gossip.Stop()
-	s.rpc.Stop()
-	s.store.Stop()
-	if err := s.engine.Close(t); err != nil {
-		s.env.Log("closing the engine: %v", err)
-	}
-}
-
-// drainLimit bounds how long a node that stops tries to get rid of its leases, and
-// sessionLimit how long it waits for sessions to end before that.
-const (
-	drainLimit   = 3 * time.Second
-	sessionLimit = 3 * time.Second
-)
-
-// handOver gives a lease to the first other replica that can take it.
-func (s *Server) handOver(t env.Task, r *replica.Replica) {
-	if !r.HoldsLease() {
-		return
-	}
-	for _, d := range r.Desc().Replicas {
-		if d.NodeID == s.cfg.NodeID || !(*transport)(s).Live(d.NodeID) {
-			continue
-		}
-		if _, err := r.TransferLease(t, d.StoreID); err == nil || t.Err() != nil {
-			return
-		}
-	}
-}
-
 // String describes the node for people.
 func (s *Server) String() string {
 	return fmt.Sprintf("n%d at %s\n%s\n%s", s.cfg.NodeID, s.clock.Last(), s.engine, s.store)
