@@ -118,6 +118,14 @@ func (s *Server) startGossip() {
 		}
 		s.peers.learn(d)
 	})
+	s.gossip.OnChange(gossip.StorePrefix, func(x gossip.Info) {
+		d, err := gossip.DecodeStoreDescriptor(x.Value)
+		if err != nil {
+			s.env.Log("server: %s: %v", x.Key, err)
+			return
+		}
+		s.stores.learn(d, x.Version)
+	})
 	s.gossip.Start()
 	s.env.Go("server: statements", s.publish)
 	s.env.Go("server: sentinel", s.publishSentinel)

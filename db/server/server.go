@@ -51,6 +51,7 @@ type Server struct {
 	gossip   *gossip.Gossip
 	liveness *liveness.Liveness
 	peers    peers
+	stores   stores
 	stopping bool
 }
 
@@ -82,7 +83,7 @@ func Start(t env.Task, e env.Env, cfg Config) (*Server, error) {
 	db := kv.NewDB(anywhere, 1).WithTxns(txns)
 	s.store, err = store.Open(t, store.Config{
 		Env: e, Engine: s.engine, Clock: s.clock, NodeID: cfg.NodeID, StoreID: kv.StoreID(cfg.NodeID),
-		Transport: (*transport)(s), Observer: cfg.Observer, Sender: anywhere,
+		Transport: (*transport)(s), Cluster: (*clusterView)(s), Observer: cfg.Observer, Sender: anywhere,
 		DB: db,
 	})
 	if err != nil {

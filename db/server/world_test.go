@@ -67,6 +67,7 @@ type node struct {
 	proc    *sim.Proc
 	server  *Server // nil while down or starting
 	db      *kv.DB  // with transactions that this node coordinates
+	ended   func()  // told that the node has stopped because it is no member any more; may be nil
 }
 
 const (
@@ -140,7 +141,7 @@ func (n *node) boot() {
 	n.proc = n.machine.Start("server")
 	e := &worldEnv{Proc: n.proc, Endpoint: n.w.net.Attach(n.proc, network.Location{Region: endpoint(n.id), Zone: "a"}), fs: n.disk.Mount(n.proc)}
 	n.proc.OnDeath(func() { n.server, n.db = nil, nil })
-	cfg := Config{NodeID: n.id, MaxOffset: maxOffset, Cluster: 1, Join: []string{endpoint(1), endpoint(2)}}
+	cfg := Config{NodeID: n.id, MaxOffset: maxOffset, Cluster: 1, Join: []string{endpoint(1), endpoint(2)}, Decommissioned: n.ended}
 	for _, d := range n.w.descs {
 		cfg.Ranges = append(cfg.Ranges, cloneDesc(d))
 	}
