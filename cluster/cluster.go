@@ -167,18 +167,6 @@ func (c *Cluster) endpoint(name string) endpoint {
 	return e
 }
 
-// joined is how many nodes each node knows of when it is started for the first time.
-const joined = 3
-
-// join names those nodes, as far apart as can be. They tell of all others.
-func (c *Cluster) join() []string {
-	var names []string
-	for _, i := range spread(c.topo.Nodes, 0, joined) {
-		names = append(names, c.topo.Nodes[i].Name)
-	}
-	return names
-}
-
 func (c *Cluster) node(name string) *Node {
 	n, ok := c.byName[name].(*Node)
 	if !ok {

@@ -3,8 +3,6 @@ package server
 import (
 	"time"
 
-	"simulacrum/db/kv"
-	"simulacrum/db/liveness"
 	"simulacrum/db/replica"
 	"simulacrum/sim/env"
 )
@@ -64,17 +62,14 @@ func (s *Server) handOverOne(t env.Task, r *replica.Replica) bool {
 	return false
 }
 
-// Decommission changes the membership of any node, this one among them. A node is to be
-// decommissioning until it has no replicas, and only then decommissioned: it ends itself
-// when it learns of that, and is never let in again. The error may be a
-// *liveness.TransitionError, and then nothing was changed.
-func (s *Server) Decommission(t env.Task, n kv.NodeID, to liveness.Membership) error {
-	_, err := s.liveness.SetMembership(t, n, to)
-	return err
-}
-
 // Stop ends the node in order: it drains, and closes the engine. It takes a bounded time.
+// Whoever calls it after the first waits for the first.
 func (s *Server) Stop(t env.Task) {
+	if s.ended != nil {
+		_, _ = s.ended.Wait(t, "server: stop", -1)
+		return
+	}
+	s.ended = &env.Promise[struct{}]{}
 	s.Drain(t)
 	s.liveness.Stop()
 	s.gossip.Stop()
@@ -83,4 +78,5 @@ func (s *Server) Stop(t env.Task) {
 	if err := s.engine.Close(t); err != nil {
 		s.env.Log("closing the engine: %v", err)
 	}
+	s.ended.Resolve(struct{}{}, nil)
 }

@@ -3,30 +3,16 @@ package server
 import (
 	"simulacrum/db/gossip"
 	"simulacrum/db/hlc"
-	"simulacrum/db/kv"
 	"simulacrum/db/liveness"
-	"simulacrum/sim/env"
 )
 
 // startLiveness begins the node's heartbeats. It does not wait for the first: the ranges
 // that hold the records may need this node.
-func (s *Server) startLiveness(db *kv.DB) {
+func (s *Server) startLiveness() {
 	s.liveness = liveness.New(liveness.Config{
-		Env: s.env, Clock: s.clock, DB: db, NodeID: s.cfg.NodeID, Gossip: s.gossip, Decommissioned: s.decommissioned,
+		Env: s.env, Clock: s.clock, DB: s.db, NodeID: s.cfg.NodeID, Gossip: s.gossip, Decommissioned: s.decommissioned,
 	})
 	s.liveness.Start()
-}
-
-// decommissioned ends a node that is no member of the cluster any more: nobody counts on
-// it, and what it holds may be out of date.
-func (s *Server) decommissioned() {
-	s.env.Probe(probeDecommissioned)
-	s.env.Go("server: decommissioned", func(t env.Task) {
-		s.Stop(t)
-		if f := s.cfg.Decommissioned; f != nil {
-			f()
-		}
-	})
 }
 
 // now is the present by the hybrid clock, for judgements that give out no timestamp.

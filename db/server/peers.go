@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"simulacrum/db/gossip"
+	"simulacrum/db/hlc"
 	"simulacrum/db/keys"
 	"simulacrum/db/kv"
 	"simulacrum/db/storage"
@@ -23,8 +24,9 @@ type peers struct {
 // peer is what a node said of itself last, which may be long ago. Until it has said
 // anything to this incarnation, only the address is known.
 type peer struct {
-	address string
+	address string                 // empty if another node is there now
 	desc    *gossip.NodeDescriptor // may be nil
+	at      hlc.Timestamp          // when it was said
 }
 
 // addressPrefix begins the keys under which addresses are kept. A node's ID follows.
@@ -55,17 +57,28 @@ func (p *peers) note(n kv.NodeID, what peer) {
 	p.known[n] = what
 }
 
-// learn takes in what a node says of itself. A new address is kept.
-func (p *peers) learn(d *gossip.NodeDescriptor) {
-	if d.Address == "" {
-		return
+// learn takes in what a node said of itself, and when. A new address is kept. One that two
+// nodes give for their own belongs to whoever said so last: a machine that lost its disk has
+// become another node, and whoever answers there is not the one that is lost.
+func (p *peers) learn(d *gossip.NodeDescriptor, at hlc.Timestamp) {
+	it := peer{d.Address, d, at}
+	for _, n := range p.ids {
+		other := p.known[n]
+		switch {
+		case n == d.NodeID || other.address != d.Address:
+		case other.at.Less(at):
+			other.address = ""
+			p.known[n] = other
+		default:
+			it.address = ""
+		}
 	}
-	if p.known[d.NodeID].address != d.Address {
+	if it.address != "" && p.address(d.NodeID) != it.address {
 		var b storage.Batch
 		b.Put(keys.StoreKey(addressPrefix+strconv.Itoa(int(d.NodeID))), []byte(d.Address))
 		p.engine.Commit(&b, true, nil)
 	}
-	p.note(d.NodeID, peer{d.Address, d})
+	p.note(d.NodeID, it)
 }
 
 // address is the endpoint of a node, "" if none is known.
@@ -73,9 +86,11 @@ func (p *peers) address(n kv.NodeID) string { return p.known[n].address }
 
 // addresses are all endpoints that are known, in the order of the nodes.
 func (p *peers) addresses() []string {
-	all := make([]string, len(p.ids))
-	for i, n := range p.ids {
-		all[i] = p.known[n].address
+	all := make([]string, 0, len(p.ids))
+	for _, n := range p.ids {
+		if a := p.address(n); a != "" {
+			all = append(all, a)
+		}
 	}
 	return all
 }
@@ -95,6 +110,9 @@ func (s *Server) connect() {
 	reached := 0
 	for i := 1; i < len(p.ids) && reached < witnesses; i++ {
 		address := p.address(p.ids[(self+i)%len(p.ids)])
+		if address == "" {
+			continue
+		}
 		s.rpc.Connect(address)
 		if !s.rpc.Failing(address) {
 			reached++
@@ -116,7 +134,7 @@ func (s *Server) startGossip() {
 			s.env.Log("server: %s: %v", x.Key, err)
 			return
 		}
-		s.peers.learn(d)
+		s.peers.learn(d, x.Version)
 	})
 	s.gossip.OnChange(gossip.StorePrefix, func(x gossip.Info) {
 		d, err := gossip.DecodeStoreDescriptor(x.Value)

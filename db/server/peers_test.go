@@ -1,11 +1,11 @@
 package server
 
 import (
+	"errors"
 	"testing"
 	"time"
 
 	"simulacrum/db/kv"
-	"simulacrum/db/liveness"
 	"simulacrum/db/placement"
 	"simulacrum/sim/env"
 	"simulacrum/sim/network"
@@ -145,16 +145,30 @@ func TestDecommission(t *testing.T) {
 	n.kill()
 	n.boot()
 	w.run(5 * time.Second)
-	var errs []error
-	w.node(1).proc.Go("decommission", func(task env.Task) {
-		for _, to := range []liveness.Membership{liveness.Decommissioned, liveness.Decommissioning, liveness.Decommissioned} {
-			errs = append(errs, w.node(1).server.Decommission(task, 5, to))
-		}
-	})
+	var err error
+	began := w.sim.Now()
+	w.node(1).proc.Go("decommission", func(task env.Task) { err = w.node(1).server.Decommission(task, 5) })
 	w.until(20*time.Second, "n5 does not end", func() bool { return ended == 1 })
-	if _, ok := errs[0].(*liveness.TransitionError); !ok || errs[1] != nil || errs[2] != nil {
-		t.Errorf("decommissioning at once: %v; in order: %v", errs[0], errs[1:])
+	if err != nil || w.sim.Now().Sub(began) > 10*time.Second {
+		t.Errorf("decommissioned in %s: %v", w.sim.Now().Sub(began), err)
 	}
+
+	// One that has replicas, which nobody takes, stays. It may be kept.
+	w.node(1).proc.Go("decommission", func(task env.Task) {
+		task.SetDeadline(w.node(1).proc.Mono() + 10*time.Second)
+		err = w.node(1).server.Decommission(task, 3)
+	})
+	w.until(20*time.Second, "it is not given up", func() bool { return err != nil })
+	status := func() placement.Status {
+		s := w.node(2).server
+		return (*clusterView)(s).Stores(s.now())[2].Status
+	}
+	if s := status(); s != placement.Decommissioning || !errors.Is(err, env.ErrDeadline) {
+		t.Errorf("n3 is %s: %v", s, err)
+	}
+	w.node(1).proc.Go("recommission", func(task env.Task) { err = w.node(1).server.Recommission(task, 3) })
+	w.until(20*time.Second, "n3 is not kept", func() bool { return err == nil && status() == placement.Live })
+
 	n.kill()
 	n.boot()
 	w.until(20*time.Second, "n5 does not end again", func() bool { return ended == 2 })

@@ -47,12 +47,14 @@ type Server struct {
 	rpc      *rpc.Node
 	store    *store.Store
 	router   *kvclient.Router
+	db       *kv.DB // for what the node does by itself
 	sessions *session.Gateway
 	gossip   *gossip.Gossip
 	liveness *liveness.Liveness
 	peers    peers
 	stores   stores
 	stopping bool
+	ended    *env.Promise[struct{}] // resolved when Stop has returned; nil: nobody has called it
 }
 
 // bootstrapKey marks a disk whose part of the first ranges is written.
@@ -80,11 +82,11 @@ func Start(t env.Task, e env.Env, cfg Config) (*Server, error) {
 	// The router is younger than the store, because it delivers to the store as well.
 	anywhere := kv.SenderFunc(s.sendAnywhere)
 	txns := kvclient.NewTxns(e, s.clock, anywhere, cfg.NodeID)
-	db := kv.NewDB(anywhere, 1).WithTxns(txns)
+	s.db = kv.NewDB(anywhere, 1).WithTxns(txns)
 	s.store, err = store.Open(t, store.Config{
 		Env: e, Engine: s.engine, Clock: s.clock, NodeID: cfg.NodeID, StoreID: kv.StoreID(cfg.NodeID),
 		Transport: (*transport)(s), Cluster: (*clusterView)(s), Observer: cfg.Observer, Sender: anywhere,
-		DB: db,
+		DB: s.db,
 	})
 	if err != nil {
 		return nil, err
@@ -98,7 +100,7 @@ func Start(t env.Task, e env.Env, cfg Config) (*Server, error) {
 	s.sessions = session.Serve(e, s.rpc, txns, cfg.NodeID, s.store.Incarnation())
 	s.serveTransport()
 	s.startGossip()
-	s.startLiveness(db)
+	s.startLiveness()
 	s.rpc.Listen()
 	e.Go("server: clock check", s.watchClock)
 	return s, nil
