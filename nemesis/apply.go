@@ -234,27 +234,69 @@ func (r *Runner) moveClocks(x *running, o *occurrence) {
 // lost is put right, as a time service would.
 func (r *Runner) bendClocks(x *running, o *occurrence) {
 	names := r.victims(x)
-	var effects []Effect
-	for _, n := range names {
-		r.endpoint(n).clock++
-		if x.Kind == ClockDrift {
-			effects = append(effects, r.t.DriftClock(n, x.PPM))
-		} else {
-			effects = append(effects, r.t.FreezeClock(n))
-		}
+	bends := make([]*bend, len(names))
+	for i, n := range names {
+		e := r.endpoint(n)
+		bends[i] = &bend{kind: x.Kind, ppm: x.PPM}
+		e.clock++
+		e.bends = append(e.bends, bends[i])
+		r.rebend(e)
 	}
-	begin := r.now()
 	o.count = func() int64 { return int64(len(names)) }
 	o.heal = func() {
-		gained := -(r.now() - begin)
-		if x.Kind == ClockDrift {
-			gained = (r.now() - begin) / 1000 * time.Duration(x.PPM) / 1000
-		}
 		for i, n := range names {
-			effects[i].Heal()
-			r.t.StepClock(n, -gained)
-			r.settle(r.endpoint(n))
+			e := r.endpoint(n)
+			at := slices.Index(e.bends, bends[i])
+			e.bends = slices.Delete(e.bends, at, at+1)
+			r.rebend(e)
+			r.t.StepClock(n, -bends[i].gained)
+			r.settle(e)
 		}
+	}
+}
+
+// bend is a fault that changes the rate of one clock.
+type bend struct {
+	kind   Kind
+	ppm    int64
+	gained time.Duration // by the clock, while this was the bend that acted
+}
+
+// harder reports that of two bends this is the one that acts: a clock that stands
+// does not drift.
+func (b *bend) harder(than *bend) bool {
+	if b.kind != than.kind {
+		return b.kind == ClockFreeze
+	}
+	return max(b.ppm, -b.ppm) > max(than.ppm, -than.ppm)
+}
+
+// rebend has of the bends in force the hardest act on the clock, of equal ones the
+// latest, and it alone. What the clock gains or loses is put down to the one that acts:
+// if each of two that overlap were to put right all of its time, a clock that stood
+// would be sent into the future (scenario clocks-beyond-bounds, seed 47).
+func (r *Runner) rebend(e *endpoint) {
+	if b := e.acting; b != nil {
+		passed := r.now() - e.bentAt
+		if b.kind == ClockFreeze {
+			b.gained -= passed
+		} else {
+			b.gained += passed / 1000 * time.Duration(b.ppm) / 1000
+		}
+		e.bending.Heal()
+	}
+	e.acting, e.bentAt = nil, r.now()
+	for _, b := range e.bends {
+		if e.acting == nil || !e.acting.harder(b) {
+			e.acting = b
+		}
+	}
+	switch {
+	case e.acting == nil:
+	case e.acting.kind == ClockFreeze:
+		e.bending = r.t.FreezeClock(e.name)
+	default:
+		e.bending = r.t.DriftClock(e.name, e.acting.ppm)
 	}
 }
 

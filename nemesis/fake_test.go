@@ -190,11 +190,18 @@ func (t *fakeTarget) StepClock(name string, by time.Duration) {
 }
 func (t *fakeTarget) DriftClock(name string, ppm int64) Effect {
 	t.catchUp()
-	t.ppm[name] += ppm
-	return t.effect(fmt.Sprintf("drift %s %dppm", name, ppm), func() { t.catchUp(); t.ppm[name] -= ppm })
+	t.bend(name)
+	t.ppm[name] = ppm
+	return t.effect(fmt.Sprintf("drift %s %dppm", name, ppm), func() { t.catchUp(); t.ppm[name] = 0 })
+}
+func (t *fakeTarget) bend(name string) {
+	if t.ppm[name] != 0 || t.stand[name] {
+		panic("the clock of " + name + " is bent twice")
+	}
 }
 func (t *fakeTarget) FreezeClock(name string) Effect {
 	t.catchUp()
+	t.bend(name)
 	t.stand[name] = true
 	return t.effect("freeze clock of "+name, func() { t.catchUp(); t.stand[name] = false })
 }

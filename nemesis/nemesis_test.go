@@ -311,6 +311,45 @@ func TestRunnerHealsEverything(t *testing.T) {
 	}
 }
 
+// Clocks that are stopped and drift at the same time are off by what the faults in force
+// explain, and by nothing once they have healed; and a clock stands for as long as any
+// fault says that it does.
+func TestBentClocksOverlap(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := &Plan{}
+		for range rapid.IntRange(1, 5).Draw(t, "faults") {
+			f := Fault{Kind: rapid.SampledFrom([]Kind{ClockFreeze, ClockDrift}).Draw(t, "kind"), Times: 1, Who: [][]string{{"n1"}},
+				At: Trigger{T: time.Duration(rapid.IntRange(0, 20).Draw(t, "at")) * time.Second}, For: time.Duration(rapid.IntRange(1, 20).Draw(t, "for")) * time.Second}
+			if f.Kind == ClockDrift {
+				f.PPM = rapid.SampledFrom([]int64{-900_000, -200, 5_000, 100_000}).Draw(t, "ppm")
+			}
+			p.Faults = append(p.Faults, f)
+		}
+		w := &world{}
+		target := newTarget(w, nine())
+		Run(w, target, p, Options{End: time.Minute})
+		for at := 500 * ms; at < 45*time.Second; at += time.Second {
+			w.runUntil(at)
+			var lo, hi time.Duration
+			stands := false
+			for _, f := range p.Faults {
+				if since := at - f.At.T; since >= 0 && since < f.For {
+					a, b := force{Fault: f, from: f.At.T, to: at}.moves()
+					lo, hi = lo+a, hi+b
+					stands = stands || f.Kind == ClockFreeze
+				}
+			}
+			off := target.ClockOffset("n1")
+			if off < lo || off > hi {
+				t.Fatalf("at %v the clock is off by %v, and not between %v and %v:\n%s", at, off, lo, hi, p)
+			}
+			if target.stand["n1"] != stands {
+				t.Fatalf("at %v the clock stands: %v, and should: %v:\n%s", at, target.stand["n1"], stands, p)
+			}
+		}
+	})
+}
+
 // goneBy are the nodes that a plan leaves without a disk.
 func goneBy(p *Plan, topo Topology) []string {
 	var all []string

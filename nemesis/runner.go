@@ -85,6 +85,10 @@ type endpoint struct {
 	clock   int     // clock faults in force that end of themselves
 	home    time.Duration
 	stepped bool // its clock was moved and not put back
+	bends   []*bend
+	acting  *bend  // the one of bends that is in force at the target, since bentAt
+	bending Effect // of acting
+	bentAt  time.Duration
 	reviver env.Timer
 }
 

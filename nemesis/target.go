@@ -48,7 +48,8 @@ type Target interface {
 	// DriftClock makes both clocks run fast by ppm millionths (slow if negative).
 	// Healing restores the rate and leaves the offset that came of it.
 	DriftClock(name string, ppm int64) Effect
-	// FreezeClock stops the wall clock. Healing lets it go on from where it stood.
+	// FreezeClock stops the wall clock. Healing lets it go on from where it stood. Of
+	// these two at most one is in force at an endpoint at a time.
 	FreezeClock(name string) Effect
 
 	// Cut stops whatever endpoints of from send to endpoints of to. Nothing is said
