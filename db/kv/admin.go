@@ -194,3 +194,22 @@ func (d *RangeDescriptor) Joint() bool {
 	}
 	return false
 }
+
+// LeaveJoint is the descriptor after a joint configuration: who came in votes, and who went
+// out does not.
+func (d *RangeDescriptor) LeaveJoint() *RangeDescriptor {
+	next := *d
+	next.Replicas, next.Generation = nil, d.Generation+1
+	for _, r := range d.Replicas {
+		switch r.Type {
+		case VoterIncoming:
+			r.Type = VoterFull
+		case VoterDemoting:
+			r.Type = Learner
+		case VoterOutgoing:
+			continue
+		}
+		next.Replicas = append(next.Replicas, r)
+	}
+	return &next
+}

@@ -17,6 +17,11 @@ type effect struct {
 	why   Rejection
 	cmd   Command
 	prev  kv.Lease // the lease before, if this command replaced it
+	// Of a change of replicas: the descriptor before, what consensus is to do (nil:
+	// nothing), and whether this replica is no more.
+	before  *kv.RangeDescriptor
+	conf    *raftpb.ConfChangeV2
+	removed bool
 }
 
 // storageApply applies committed entries in one batch: what the commands wrote,
@@ -25,24 +30,29 @@ type effect struct {
 func (r *Replica) storageApply(m *raftpb.Message) {
 	b := &r.cfg.batch
 	b.Reset()
-	effects := r.effects[:0]
+	effects, removed := r.effects[:0], false
 	for i := range m.Entries {
 		e := &m.Entries[i]
 		if e.Index != r.state.AppliedIndex+1 {
 			panic(fmt.Sprintf("replica: applying entry %d after %d", e.Index, r.state.AppliedIndex))
 		}
 		r.state.AppliedIndex, r.state.AppliedTerm = e.Index, e.Term
-		if e.Type != raftpb.EntryNormal {
-			panic("replica: a configuration change in the log")
-		}
 		if len(e.Data) == 0 {
 			continue // a new leader's first entry
 		}
 		effects = append(effects, effect{index: e.Index})
-		r.applyEntry(b, e, &effects[len(effects)-1])
+		f := &effects[len(effects)-1]
+		if r.applyEntry(b, e, f); f.removed {
+			removed = true
+			break // the rest of the log is not for this replica
+		}
 	}
-	r.scratch = r.state.encodeApplied(r.scratch[:0])
-	b.Put(keys.AppliedStateKey(r.rangeID), r.scratch)
+	if removed {
+		r.stageRemoval(b, r.state.Desc.NextReplicaID)
+	} else {
+		r.scratch = r.state.encodeApplied(r.scratch[:0])
+		b.Put(keys.AppliedStateKey(r.rangeID), r.scratch)
+	}
 	r.cfg.Env.Charge(env.ClassByte, int64(b.Size()))
 	r.engine.Commit(b, false, nil)
 	if len(effects) > 0 {
@@ -53,6 +63,10 @@ func (r *Replica) storageApply(m *raftpb.Message) {
 	}
 	clear(effects)
 	r.effects = effects[:0]
+	if removed {
+		r.endRemoval()
+		return
+	}
 	r.deliver(m.Responses)
 	r.proposeDropped()
 }
@@ -60,7 +74,11 @@ func (r *Replica) storageApply(m *raftpb.Message) {
 // applyEntry stages what an entry does, in the batch and in r.state.
 func (r *Replica) applyEntry(b *storage.Batch, e *raftpb.Entry, f *effect) {
 	c := &f.cmd
-	if err := c.Decode(e.Data); err != nil {
+	data, err := commandOf(e)
+	if err == nil {
+		err = c.Decode(data)
+	}
+	if err != nil {
 		// The entry is the same for all replicas, but whether its bytes are sound
 		// here may not be: to skip it could make this replica differ.
 		r.cfg.Env.Fatal(fmt.Errorf("replica: r%d: log entry %d: %w", r.rangeID, e.Index, err))
@@ -81,7 +99,7 @@ func (r *Replica) applyEntry(b *storage.Batch, e *raftpb.Entry, f *effect) {
 		return
 	}
 	r.state.LeaseAppliedIndex = c.MaxLeaseIndex
-	if c.Kind == KindWrite || c.Kind == KindSplit || c.Kind == KindMerge {
+	if c.writes() {
 		before := b.Len()
 		if err := b.AppendRepr(c.Batch); err != nil {
 			r.cfg.Env.Fatal(fmt.Errorf("replica: r%d: log entry %d: %w", r.rangeID, e.Index, err))
@@ -94,12 +112,25 @@ func (r *Replica) applyEntry(b *storage.Batch, e *raftpb.Entry, f *effect) {
 			b.Put(keys.GCThresholdKey(r.rangeID), r.scratch)
 		}
 	}
-	if c.Kind == KindSplit {
+	switch c.Kind {
+	case KindSplit:
 		r.stageSplit(b, c.Split)
-	}
-	if c.Kind == KindMerge {
+	case KindMerge:
 		r.stageMerge(b, c.Merge)
+	case KindChange:
+		r.stageChange(f)
 	}
+}
+
+// commandOf is the command that an entry carries: its data, or, of a configuration
+// change, what comes with it.
+func commandOf(e *raftpb.Entry) ([]byte, error) {
+	if e.Type == raftpb.EntryNormal {
+		return e.Data, nil
+	}
+	var cc raftpb.ConfChangeV2
+	err := cc.Unmarshal(e.Data)
+	return cc.Context, err
 }
 
 // judge says whether a command applies. It looks at nothing but the command and
@@ -111,7 +142,8 @@ func (r *Replica) judge(c *Command) Rejection {
 		case l.PrevSequence != s.Lease.Sequence || l.PrevProposed != s.Lease.ProposedTS:
 			return RejectLeasePrevious
 		default:
-			if d, ok := s.Desc.ReplicaByID(l.Next.Replica.ReplicaID); !ok || d.StoreID != l.Next.Replica.StoreID {
+			d, ok := s.Desc.ReplicaByID(l.Next.Replica.ReplicaID)
+			if !ok || d.StoreID != l.Next.Replica.StoreID || !mayHoldLease(d) {
 				return RejectLeaseNotMember
 			}
 		}
@@ -152,6 +184,8 @@ func (r *Replica) afterApply(f *effect) {
 			r.splitApplied(c)
 		case KindMerge:
 			r.mergeApplied(c)
+		case KindChange:
+			r.changeApplied(f)
 		}
 	}
 	r.decided(c, f.why)

@@ -37,10 +37,11 @@ const (
 	KindTruncate                 // let replicas drop the head of their logs
 	KindSplit                    // a write that divides the range as well
 	KindMerge                    // a write that takes in the range to the right as well
+	KindChange                   // a write that changes the replicas as well
 	numKinds
 )
 
-var kindNames = [...]string{KindWrite: "write", KindLease: "lease", KindTruncate: "truncate", KindSplit: "split", KindMerge: "merge"}
+var kindNames = [...]string{KindWrite: "write", KindLease: "lease", KindTruncate: "truncate", KindSplit: "split", KindMerge: "merge", KindChange: "change"}
 
 // String is the kind's name.
 func (k Kind) String() string {
@@ -62,7 +63,7 @@ type Command struct {
 	// copies only the first applies. Zero for lease requests, which have no part
 	// in this.
 	MaxLeaseIndex uint64
-	// KindWrite, KindSplit and KindMerge: the timestamp of the versions that clients write (that of evaluation,
+	// What writes: the timestamp of the versions that clients write (that of evaluation,
 	// if there are none), what the batch adds to the range's statistics, and the
 	// storage batch, by its representation.
 	WriteTS hlc.Timestamp
@@ -70,11 +71,17 @@ type Command struct {
 	GCThreshold  hlc.Timestamp
 	Stats        mvcc.Stats
 	Batch        []byte
-	Split        *Split // KindSplit
-	Merge        *Merge // KindMerge
+	Split        *Split              // KindSplit
+	Merge        *Merge              // KindMerge
+	Change       *kv.RangeDescriptor // KindChange: the descriptor after it
 	Lease        LeaseChange
 	TruncateTo   uint64 // KindTruncate: the last index that may go
 	TruncateTerm uint64 // the term of that entry
+}
+
+// writes reports that the command has a batch.
+func (c *Command) writes() bool {
+	return c.Kind == KindWrite || c.Kind == KindSplit || c.Kind == KindMerge || c.Kind == KindChange
 }
 
 // LeaseChange asks for Next in place of exactly the lease that PrevSequence and
@@ -123,6 +130,9 @@ func (c *Command) Encode(b []byte) []byte {
 		b = c.Stats.Encode(c.GCThreshold.Encode(c.WriteTS.Encode(b)))
 		b = c.Merge.RightStats.Encode(c.Merge.MergeTrigger.Encode(b))
 		b = append(b, c.Batch...)
+	case KindChange:
+		b = c.Stats.Encode(c.GCThreshold.Encode(c.WriteTS.Encode(b)))
+		b = append(c.Change.Encode(b), c.Batch...)
 	case KindWrite:
 		b = c.Stats.Encode(c.GCThreshold.Encode(c.WriteTS.Encode(b)))
 		b = append(b, c.Batch...)
@@ -174,6 +184,11 @@ func (c *Command) Decode(b []byte) error {
 		c.Stats = mvcc.DecodeStats(&r)
 		c.Merge = &Merge{MergeTrigger: *kv.DecodeMergeTrigger(&r), RightStats: mvcc.DecodeStats(&r)}
 		c.Batch = r.Rest()
+	case KindChange:
+		c.WriteTS, c.GCThreshold = hlc.Decode(&r), hlc.Decode(&r)
+		c.Stats = mvcc.DecodeStats(&r)
+		c.Change = kv.DecodeRangeDescriptor(&r)
+		c.Batch = r.Rest()
 	case KindWrite:
 		c.WriteTS, c.GCThreshold = hlc.Decode(&r), hlc.Decode(&r)
 		c.Stats = mvcc.DecodeStats(&r)
@@ -207,6 +222,8 @@ func (c *Command) String() string {
 		return fmt.Sprintf("split at %s, r%d begins, lease #%d index %d", c.Split.Right.StartKey, c.Split.Right.RangeID, c.LeaseSequence, c.MaxLeaseIndex)
 	case KindMerge:
 		return fmt.Sprintf("merge at %s, r%d ends, lease #%d index %d", c.Merge.Right.StartKey, c.Merge.Right.RangeID, c.LeaseSequence, c.MaxLeaseIndex)
+	case KindChange:
+		return fmt.Sprintf("change to %s, lease #%d index %d", c.Change, c.LeaseSequence, c.MaxLeaseIndex)
 	case KindTruncate:
 		return fmt.Sprintf("truncate to %d lease #%d index %d", c.TruncateTo, c.LeaseSequence, c.MaxLeaseIndex)
 	}

@@ -32,7 +32,7 @@ func (r *Replica) rearm(draw bool) {
 func (r *Replica) tickElection() {
 	e := &r.election
 	e.elapsed++
-	if e.elapsed < e.target || e.timer != 0 {
+	if e.elapsed < e.target || e.timer != 0 || !mayHoldLease(r.self) { // who does not vote does not stand
 		return
 	}
 	d := time.Duration(e.rand.Int64N(int64(r.cfg.Tunables.Tick)))
@@ -81,4 +81,13 @@ func (r *Replica) TransferLeadership(to kv.ReplicaDescriptor) bool {
 	r.rn.TransferLeader(uint64(to.ReplicaID))
 	r.cfg.Host.Ready(r)
 	return true
+}
+
+// silentElections is after how many times the time in which others would have elected a
+// leader a replica that hears of none is silent.
+const silentElections = 4
+
+// Silent reports that r has heard of no leader for long, or of nothing at all.
+func (r *Replica) Silent() bool {
+	return !r.quiesced && (r.leader == 0 || r.election.elapsed > silentElections*r.cfg.Tunables.ElectionTicks)
 }

@@ -31,9 +31,10 @@ type evaluation struct {
 	reader    storage.Reader
 	writer    mvcc.Writer
 	effects   effects
-	divided   *Split        // what the commit's trigger does; nil: it has none
-	joined    *Merge        // likewise
-	threshold hlc.Timestamp // what the range's GC threshold is raised to
+	divided   *Split              // what the commit's trigger does; nil: it has none
+	changed   *kv.RangeDescriptor // likewise
+	joined    *Merge              // likewise
+	threshold hlc.Timestamp       // what the range's GC threshold is raised to
 	responses []kv.Response
 	cost      int64 // of what was looked at, ns
 	// left is what requests with limits may still return or change; full says that
@@ -86,7 +87,7 @@ func (ev *evaluation) prepare() *kv.Error {
 		ev.ts = ev.now.Forward(ev.least)
 	}
 	ev.batch.Reset()
-	ev.effects, ev.conflicts, ev.divided, ev.joined = effects{}, nil, nil, nil
+	ev.effects, ev.conflicts, ev.divided, ev.joined, ev.changed = effects{}, nil, nil, nil, nil
 	ev.left, ev.full = mvcc.Limit{Keys: ba.MaxKeys, Bytes: ba.MaxBytes}, false
 	ev.responses = make([]kv.Response, 0, len(ba.Requests))
 	ev.forwardPastReads()

@@ -63,5 +63,8 @@ func (r *Replica) leave() {
 
 // elsewhere is the refusal of a replica that is gone.
 func (r *Replica) elsewhere() *kv.Error {
+	if r.removed {
+		return r.errorf(kv.RangeNotFound, "s%d has removed its replica", r.cfg.StoreID)
+	}
 	return r.errorf(kv.RangeKeyMismatch, "%s is no more", r.self)
 }

@@ -129,6 +129,10 @@ const (
 	probeFrozenWait        env.Probe = "replica: request waits for a merge"
 	probeThawed            env.Probe = "replica: thawed, the merge is aborted"
 	probeSubsumedBySnap    env.Probe = "replica: taken in by a snapshot"
+	probeChanged           env.Probe = "replica: change of replicas applied, before consensus goes by it"
+	probeJoint             env.Probe = "replica: joint configuration entered"
+	probeStillborn         env.Probe = "replica: split without a right side, which was removed before"
+	probeRemoved           env.Probe = "replica: removed, before anybody knows"
 	probeOnePhase          env.Probe = "replica: committed in one phase"
 )
 
@@ -142,5 +146,6 @@ func Probes() []env.Probe {
 		probeSnapshotIgnored, probeClockBehindWrites, probeAckedEarly, probeWriteForwarded, probeForwarded,
 		probeUncertain, probePrevented, probeAbortSpan, probeRecordRefused, probeStaged, probeStagingVoid,
 		probeRollbackStaging, probeRecovered, probeOnePhase, probeSplit, probeMerge,
-		probeSubsumed, probeFrozenByLease, probeFrozenWait, probeThawed, probeSubsumedBySnap}
+		probeSubsumed, probeFrozenByLease, probeFrozenWait, probeThawed, probeSubsumedBySnap,
+		probeChanged, probeJoint, probeRemoved, probeStillborn}
 }

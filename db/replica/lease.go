@@ -84,7 +84,7 @@ func (r *Replica) requestLease() *proposal {
 	now := r.cfg.Clock.Now()
 	prev := r.state.Lease
 	next := kv.Lease{
-		Sequence: prev.Sequence + 1, Replica: r.self, ProposedTS: now,
+		Sequence: prev.Sequence + 1, Replica: asHolder(r.self), ProposedTS: now,
 		Start: now, Expiration: now.Add(r.cfg.Tunables.LeaseDuration),
 	}
 	switch r.LeaseStatus(now) {
@@ -273,7 +273,7 @@ func (r *Replica) TransferLease(t env.Task, target kv.StoreID) (kv.Lease, *kv.Er
 	r.lease.revoked = prev.Sequence
 	r.cfg.Env.Probe(probeLeaseRevoked)
 	next := kv.Lease{
-		Sequence: prev.Sequence + 1, Replica: to, Start: start, ProposedTS: start,
+		Sequence: prev.Sequence + 1, Replica: asHolder(to), Start: start, ProposedTS: start,
 		Expiration: start.Add(r.cfg.Tunables.LeaseDuration),
 	}
 	c := Command{Kind: KindLease, LeaseSequence: prev.Sequence, Lease: LeaseChange{

@@ -25,12 +25,16 @@ type Message struct {
 	Wake bool
 	// Absent carries no raft message: the sender's store has no such replica.
 	Absent bool
+	// Removed carries no raft message: as the sender knows, the range has no replica To
+	// any more.
+	Removed bool
 }
 
 // Flags of a message that carries no raft message.
 const (
 	flagWake byte = 1 << iota
 	flagAbsent
+	flagRemoved
 	messageFlags
 )
 
@@ -53,6 +57,9 @@ func (m *Message) Encode(b []byte) []byte {
 	if m.Absent {
 		flags |= flagAbsent
 	}
+	if m.Removed {
+		flags |= flagRemoved
+	}
 	b = append(b, flags)
 	n := m.Raft.Size()
 	b = slices.Grow(codec.AppendUvarint(b, uint64(n)), n)
@@ -71,7 +78,7 @@ func DecodeMessage(r *codec.Reader) Message {
 	if flags >= messageFlags {
 		r.Failf("replica: unknown flags of a message %x", flags)
 	}
-	m.Wake, m.Absent = flags&flagWake != 0, flags&flagAbsent != 0
+	m.Wake, m.Absent, m.Removed = flags&flagWake != 0, flags&flagAbsent != 0, flags&flagRemoved != 0
 	body := r.View()
 	if r.Err() == nil {
 		if err := m.Raft.Unmarshal(body); err != nil {
@@ -89,6 +96,9 @@ func (m *Message) String() string {
 	}
 	if m.Absent {
 		return s + "absent"
+	}
+	if m.Removed {
+		return s + "removed"
 	}
 	p := &m.Raft
 	s += fmt.Sprintf("%s term %d index %d/%d commit %d", p.Type, p.Term, p.Index, p.LogTerm, p.Commit)

@@ -6,6 +6,7 @@ import (
 	"sort"
 
 	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
 
 	"simulacrum/db/concurrency"
 	"simulacrum/sim/env"
@@ -24,6 +25,8 @@ type proposal struct {
 	id   CommandID
 	kind Kind
 	data []byte // encoded command, shared with the log: never changed in place
+	// conf has the command proposed as a change of consensus' configuration; nil: it is none.
+	conf *raftpb.ConfChangeV2
 	// sequence and index are those in data. index changes, with a new copy of data,
 	// only when the copies with the old one can no longer apply.
 	sequence int64
@@ -120,12 +123,21 @@ func (r *Replica) handOver(p *proposal) {
 	if r.role != raft.StateLeader {
 		return
 	}
-	if r.rn.Propose(p.data) != nil {
+	if r.offer(p) != nil {
 		r.proposals.dropped = true
 		return
 	}
 	p.taken = r.rn.BasicStatus().Term
 	r.cfg.Host.Ready(r)
+}
+
+func (r *Replica) offer(p *proposal) error {
+	if p.conf == nil {
+		return r.rn.Propose(p.data)
+	}
+	cc := *p.conf
+	cc.Context = p.data
+	return r.rn.ProposeConfChange(cc)
 }
 
 // proposeDropped hands over what was dropped, now that something has applied and there

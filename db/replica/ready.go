@@ -1,6 +1,8 @@
 package replica
 
 import (
+	"slices"
+
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
 
@@ -15,6 +17,14 @@ func (r *Replica) Step(m *Message) {
 		return
 	}
 	r.cfg.Env.Charge(env.ClassRaft, 1)
+	switch {
+	case m.Removed:
+		r.cfg.Host.Suspect(r)
+		return
+	case r.stranger(m.From):
+		r.tellRemoved(m.From)
+		return
+	}
 	if m.Quiesce && r.quiesceWith(&m.Raft) {
 		return
 	}
@@ -59,7 +69,9 @@ func (r *Replica) Drain() {
 			case raftpb.MsgStorageAppend:
 				r.storageAppend(m)
 			case raftpb.MsgStorageApply:
-				r.storageApply(m)
+				if r.storageApply(m); r.gone {
+					return
+				}
 			case raftpb.MsgSnap:
 				if to, ok := r.state.Desc.ReplicaByID(kv.ReplicaID(m.To)); ok {
 					r.cfg.Host.SendSnapshot(r, to)
@@ -150,7 +162,11 @@ func (r *Replica) storageAppend(m *raftpb.Message) {
 		// in the synced logs of a majority, and it follows from what is applied or is
 		// learnt again from the leader. So it is written when there is another reason,
 		// and not beside each entry.
-		if voted || m.Snapshot != nil {
+		// Nor is it if a change of configuration is among the entries. That one was
+		// proposed when the change before it had applied, which the index shows: without
+		// it, this replica would stand for election after a restart by a configuration
+		// two steps old, whose majorities need not overlap with those of now.
+		if voted || m.Snapshot != nil || slices.ContainsFunc(m.Entries, changesConf) {
 			r.scratch = encodeHardState(r.scratch[:0], &hs)
 			b.Put(keys.HardStateKey(r.rangeID), r.scratch)
 		}
@@ -177,6 +193,8 @@ func (r *Replica) storageAppend(m *raftpb.Message) {
 		r.snapshotInstalled()
 	}
 }
+
+func changesConf(e raftpb.Entry) bool { return e.Type != raftpb.EntryNormal }
 
 func (r *Replica) newAppend() *appendWork {
 	if n := len(r.spare); n > 0 {

@@ -79,6 +79,13 @@ type Host interface {
 	Replica(id kv.RangeID) *Replica
 	// Overlapping are the store's replicas that hold any of a span, by their ranges' IDs.
 	Overlapping(s keys.Span) []*Replica
+	// ChangeReplicas brings the replicas of the range, of which r has the lease, to what
+	// q says, and returns the descriptor after the last step.
+	ChangeReplicas(t env.Task, r *Replica, q *kv.AdminChangeReplicasRequest) (*kv.RangeDescriptor, *kv.Error)
+	// Suspect is told that r is said not to be in its range any more.
+	Suspect(r *Replica)
+	// Removed is told that r is gone, since its range has it no more.
+	Removed(r *Replica)
 }
 
 // Observer looks on, for tests and invariants. It must not change anything nor
@@ -126,6 +133,7 @@ type Replica struct {
 	ticks    int  // since start
 	lastUse  int  // ticks at the last request
 	gone     bool // see gone.go
+	removed  bool // gone because the range has it no more
 	newborn  bool // begun by a split at the leader, and without a leader so far
 
 	// appends are the log writes that are not synced yet, oldest first.
@@ -232,6 +240,11 @@ func (r *Replica) start() error {
 		PreVote:                   true,
 		Logger:                    (*raftLogger)(r),
 		DisableProposalForwarding: true,
+		// A change is evaluated under the latch of the descriptor, against what has
+		// applied: no two are under way. What the library would check knows less, and
+		// makes of a change that it does not like an entry that says nothing.
+		DisableConfChangeValidation: true,
+		StepDownOnRemoval:           true,
 	})
 	if err != nil {
 		return err

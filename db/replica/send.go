@@ -247,9 +247,14 @@ func (c *call) propose(t env.Task, ev *evaluation) (*kv.BatchResponse, outcome) 
 	if ev.joined != nil {
 		cmd.Kind, cmd.Merge = KindMerge, ev.joined
 	}
+	p := &proposal{call: c}
+	if ev.changed != nil && !r.gone {
+		cmd.Kind, cmd.Change = KindChange, ev.changed
+		p.conf, _ = confChangeOf(r.state.Desc, ev.changed) // evaluated: no error
+	}
 	c.effects = ev.effects
 	r.wake(true)
-	p := r.propose(&cmd, &proposal{call: c})
+	r.propose(&cmd, p)
 	if ev.ackEarly() {
 		r.cfg.Env.Probe(probeAckedEarly)
 		return ev.response(), answered
@@ -330,5 +335,19 @@ func (r *Replica) sendAdmin(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
 		}
 		return &kv.BatchResponse{Responses: []kv.Response{resp}}
 	}
+	if q, ok := ba.Requests[0].(*kv.AdminChangeReplicasRequest); ok {
+		return r.sendChange(t, q)
+	}
 	return kv.ErrorResponse(r.errorf(kv.BadRequest, "%s is not served here", ba.Requests[0].Method()))
+}
+
+func (r *Replica) sendChange(t env.Task, q *kv.AdminChangeReplicasRequest) *kv.BatchResponse {
+	if err := r.awaitLease(t, hlc.Timestamp{}); err != nil {
+		return kv.ErrorResponse(err)
+	}
+	d, err := r.cfg.Host.ChangeReplicas(t, r, q)
+	if err != nil {
+		return kv.ErrorResponse(err)
+	}
+	return &kv.BatchResponse{Responses: []kv.Response{&kv.AdminChangeReplicasResponse{Desc: *d}}}
 }

@@ -32,6 +32,8 @@ type Split struct {
 	kv.SplitTrigger
 	// RightStats counts what the right side holds after the command.
 	RightStats mvcc.Stats
+	// stillborn: the right side has no replica here, since that was removed before.
+	stillborn bool
 }
 
 // split evaluates the trigger of a commit, whose other writes have been staged.
@@ -45,18 +47,13 @@ func (ev *evaluation) split(t *kv.SplitTrigger) error {
 	if err := kv.CheckSplitKey(t.Right.StartKey); err != nil {
 		return err
 	}
+	if d.Joint() {
+		return kv.Errorf(kv.BadRequest, "%s is joint: its replicas are being changed", d)
+	}
 	after := ev.r.engine.NewOverlay(&ev.batch)
 	for _, side := range []*kv.RangeDescriptor{&t.Left, &t.Right} {
-		written := false
-		err := visitDescriptor(after, keys.RangeDescriptorKey(side.StartKey), side.StartKey, func(d *kv.RangeDescriptor) error {
-			written = d.String() == side.String()
-			return nil
-		})
-		if err != nil {
+		if err := ev.commits(side); err != nil {
 			return err
-		}
-		if !written {
-			return kv.Errorf(kv.BadRequest, "the transaction does not commit %s", side)
 		}
 	}
 	stats, err := mvcc.ComputeStats(after, t.Right.Span())
@@ -104,6 +101,20 @@ func (r *Replica) stageSplit(b *storage.Batch, t *Split) {
 		panic(fmt.Sprintf("replica: %s of %s is split into %s and %s", r.self, s.Desc, &t.Left, &t.Right))
 	}
 	staged := r.engine.NewOverlay(b)
+	next, err := Tombstone(staged, right)
+	if err != nil {
+		r.cfg.Env.Fatal(err)
+	}
+	if rd.ReplicaID < next {
+		// The right side has removed this replica before it began here. Nobody may take
+		// its part, nor find what it was to hold.
+		for _, span := range ReplicatedSpans(&t.Right) {
+			b.DeleteRange(span.Key, span.EndKey)
+		}
+		s.Stats.Sub(t.RightStats)
+		s.Desc, t.stillborn = &t.Left, true
+		return
+	}
 	hs, err := bornWith(staged, right)
 	if err != nil {
 		r.cfg.Env.Fatal(err)
@@ -143,6 +154,11 @@ func bornWith(rd storage.Reader, id kv.RangeID) (raftpb.HardState, error) {
 // splitApplied runs when the engine shows two ranges: memory follows before the next
 // request, or the next entry, meets either.
 func (r *Replica) splitApplied(c *Command) {
+	if c.Split.stillborn {
+		r.cfg.Env.Probe(probeStillborn)
+		r.requests.Clear() // who waits on the right side goes round, and finds no range
+		return
+	}
 	right, err := Load(r.cfg, &c.Split.Right)
 	if err != nil {
 		r.cfg.Env.Fatal(fmt.Errorf("replica: the right side of a split: %w", err))
@@ -193,7 +209,7 @@ func (r *Replica) peerBorn() {
 }
 
 // Absent says what a store answers to the leader of a range of which it has no replica,
-// though the range's descriptor says so. Either it has not applied the split yet; then it
+// though the range's descriptor says so. A learner begins with a snapshot. Otherwise either it has not applied the split yet; then it
 // refuses the snapshot that follows, since that overlaps what it has. Or it never will,
 // because a snapshot of the left side took it past the split: then the snapshot makes the
 // replica. No replica is made by a message alone.

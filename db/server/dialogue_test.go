@@ -33,6 +33,7 @@ import (
 //	hold M | release                               such batches wait where they are sent
 //	crash n | start n | cut n n | heal | clock n D | transfer rN n | gc rN MS
 //	split k [&] | merge k [&]                      asked of the range that holds k
+//	change k [+n4] [-n1] [~n5] [lease=n2] [&]      so: adds, removes, makes non-voting
 //	run D | state | locks | ranges
 //
 // Left out are the search for the leaseholder, and heartbeats that find nothing new.
@@ -308,6 +309,14 @@ func (d *dialogue) command(f []string) {
 		d.step(w.node(4), "merge", f[len(f)-1] == "&", func(t env.Task) (string, error) {
 			_, err := w.node(4).db.Batch(t, kv.Header{}, &kv.AdminMergeRequest{Key: splitAt(f[1])})
 			return "ok", err
+		})
+	case "change":
+		d.step(w.node(4), "change", f[len(f)-1] == "&", func(t env.Task) (string, error) {
+			br, err := w.node(4).db.Batch(t, kv.Header{}, d.changeOf(f[1:]))
+			if err != nil {
+				return "", err
+			}
+			return formatReplicas(&br.Responses[0].(*kv.AdminChangeReplicasResponse).Desc), nil
 		})
 	case "ranges":
 		d.ranges()

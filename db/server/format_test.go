@@ -178,7 +178,7 @@ func formatBatch(ba *kv.BatchRequest) string {
 }
 
 func shortRange(d *kv.RangeDescriptor) string {
-	return fmt.Sprintf("r%d [%s, %s) generation %d", d.RangeID, shortKey(d.StartKey), shortKey(d.EndKey), d.Generation)
+	return fmt.Sprintf("r%d [%s, %s) generation %d%s", d.RangeID, shortKey(d.StartKey), shortKey(d.EndKey), d.Generation, formatPlaces(d))
 }
 
 // formatRequest is kv's, with what matters between ranges.

@@ -21,7 +21,7 @@ func splitAt(s string) keys.Key {
 // ranges tells which replicas nodes have, and who leads, has the lease, and how far the
 // index agrees.
 func (d *dialogue) ranges() {
-	for _, n := range d.w.nodes[:replicas] {
+	for _, n := range d.w.nodes {
 		if n.server == nil {
 			d.say("  n%d is down", n.id)
 			continue
@@ -38,7 +38,8 @@ func (d *dialogue) ranges() {
 			if counted != r.State().Stats {
 				what += fmt.Sprintf(", counts %+v where there are %+v", r.State().Stats, counted)
 			}
-			d.say("  n%d  r%d [%s, %s) generation %d%s", n.id, r.RangeID(), shortKey(r.Desc().StartKey), shortKey(r.Desc().EndKey), r.Desc().Generation, what)
+			d.say("  n%d  r%d [%s, %s) generation %d%s%s", n.id, r.RangeID(), shortKey(r.Desc().StartKey), shortKey(r.Desc().EndKey), r.Desc().Generation,
+				formatPlaces(r.Desc()), what)
 			return true
 		})
 	}

@@ -39,11 +39,14 @@ var (
 	knobLoadWindow = env.Knob{Name: "allocator.load.window", Default: int64(30 * time.Second), Min: int64(time.Second), Max: int64(time.Hour), Doc: "time over which the load of a range is counted, ns"}
 )
 
+// The tunables of changes of replicas.
+var knobReplicaGC = env.Knob{Name: "replicagc.interval", Default: 0, Min: 0, Max: int64(24 * time.Hour), Doc: "time in which a store asks once for each of its replicas whether the range still has it, ns; 0: it does not ask"}
+
 // Knobs lists the tunables of this room.
 func Knobs() []*env.Knob {
 	return []*env.Knob{&knobSnapRate, &knobSnapSenders, &knobSnapReceivers, &knobSnapMax, &knobSnapIdle,
 		&knobRecoveryBatch, &knobResolveBatch, &knobCleanupTasks, &knobCleanupQueue, &knobCleanupTries, &knobTxnPause,
-		&knobGCTTL, &knobGCInterval, &knobGCBatch, &knobGCNotes, &knobRangeMax, &knobSplitInterval, &knobAllocator, &knobLoadWindow}
+		&knobGCTTL, &knobGCInterval, &knobGCBatch, &knobGCNotes, &knobRangeMax, &knobSplitInterval, &knobAllocator, &knobLoadWindow, &knobReplicaGC}
 }
 
 // txnSettings are the knobs of transactions in force.
@@ -101,6 +104,16 @@ const (
 	probeQueueFailed  env.Probe = "queue: work on a range failed, for now"
 	probeQueueStuck   env.Probe = "queue: a range cannot be helped while the cluster is as it is"
 	probeQueueUnstuck env.Probe = "queue: the cluster has changed, those that were stuck come again"
+
+	probeReplicaGC       env.Probe = "store: left-over replica removed"
+	probeSuspect         env.Probe = "store: replica suspected of being left over"
+	probeSucceeded       env.Probe = "store: replica removed for the one after it"
+	probeBuried          env.Probe = "store: message to a replica that was removed"
+	probeLearnerThere    env.Probe = "change: learner caught up, before it votes"
+	probeChangeTakenBack env.Probe = "change: failed, learners taken back"
+	probeChangeJoint     env.Probe = "change: joint, before it is left"
+	probeChangeHanded    env.Probe = "change: lease moved, the rest handed over"
+	probeChangeLost      env.Probe = "change: overtaken by another"
 )
 
 // Probes lists the rare points of this room.
@@ -110,5 +123,6 @@ func Probes() []env.Probe {
 		probeRecoveredAborted, probeResolveResumed, probeCleanupDropped, probeCleanupGivenUp, probeAbandonedEnded,
 		probeRecordRemovable, probeRecordRemoved,
 		probeGCRaised, probeGCDivided, probeGCRecord, probeGCNotes, probeGCRefused, probeAbsent, probeBorn, probeSplitLost, probeMergeSubsumed, probeMergeCaughtUp, probeMergeFailed, probeMergeRecordGone, probeSplitBySize,
-		probeQueueFailed, probeQueueStuck, probeQueueUnstuck}
+		probeQueueFailed, probeQueueStuck, probeQueueUnstuck,
+		probeReplicaGC, probeSuspect, probeSucceeded, probeBuried, probeLearnerThere, probeChangeTakenBack, probeChangeJoint, probeChangeHanded, probeChangeLost}
 }

@@ -52,21 +52,41 @@ func (p *snapshots) init(s *Store) {
 
 // SendSnapshot implements replica.Host.
 func (s *Store) SendSnapshot(r *replica.Replica, to kv.ReplicaDescriptor) {
-	p := &s.snapshots
-	key := target{r.RangeID(), to}
-	if slices.Contains(p.outgoing, key) {
+	if s.snapshots.under(r, to) {
 		return
 	}
-	p.outgoing = append(p.outgoing, key)
+	key := s.snapshots.begin(r, to)
 	s.cfg.Env.Go("store: snapshot", func(t env.Task) {
-		err := p.send(t, r, to)
-		if err != nil {
-			s.cfg.Env.Probe(probeSnapFailed)
+		if err := s.snapshots.finish(t, r, key); err != nil {
 			s.cfg.Env.Log("snapshot of r%d to %s: %v", r.RangeID(), to, err)
 		}
-		p.outgoing = slices.DeleteFunc(p.outgoing, func(k target) bool { return k == key })
-		r.ReportSnapshot(to.ReplicaID, err == nil)
 	})
+}
+
+// under reports that a snapshot of the range is under way to the replica.
+func (p *snapshots) under(r *replica.Replica, to kv.ReplicaDescriptor) bool {
+	return slices.ContainsFunc(p.outgoing, func(k target) bool { return k.of == r.RangeID() && k.to.ReplicaID == to.ReplicaID })
+}
+
+func (p *snapshots) begin(r *replica.Replica, to kv.ReplicaDescriptor) target {
+	key := target{r.RangeID(), to}
+	p.outgoing = append(p.outgoing, key)
+	return key
+}
+
+// transfer is SendSnapshot for who waits for the end of it. None may be under way.
+func (p *snapshots) transfer(t env.Task, r *replica.Replica, to kv.ReplicaDescriptor) error {
+	return p.finish(t, r, p.begin(r, to))
+}
+
+func (p *snapshots) finish(t env.Task, r *replica.Replica, key target) error {
+	err := p.send(t, r, key.to)
+	if err != nil {
+		p.s.cfg.Env.Probe(probeSnapFailed)
+	}
+	p.outgoing = slices.DeleteFunc(p.outgoing, func(k target) bool { return k == key })
+	r.ReportSnapshot(key.to.ReplicaID, err == nil)
+	return err
 }
 
 // send streams the state as it is now, which may be newer than when consensus
@@ -75,6 +95,10 @@ func (s *Store) SendSnapshot(r *replica.Replica, to kv.ReplicaDescriptor) {
 func (p *snapshots) send(t env.Task, r *replica.Replica, to kv.ReplicaDescriptor) error {
 	if err := p.senders.Acquire(t, "snapshot", -1); err != nil {
 		return err
+	}
+	if is, ok := r.Desc().ReplicaByID(to.ReplicaID); !ok || is.StoreID != to.StoreID || r.Gone() {
+		p.senders.Release()
+		return fmt.Errorf("%s is not in the range any more", to)
 	}
 	rd := r.NewSnapshot(to)
 	err := p.stream(t, rd, to.NodeID)
@@ -122,6 +146,10 @@ func (s *Store) HandleSnapshot(c *SnapshotChunk) *SnapshotReply {
 // receive returns why the chunk is refused, if it is.
 func (p *snapshots) receive(c *SnapshotChunk) string {
 	r := p.s.Replica(c.Header.RangeID)
+	if r != nil && r.Self().ReplicaID < c.Header.To.ReplicaID {
+		p.s.succeed(r, c.Header.To.ReplicaID)
+		r = nil
+	}
 	if reason := p.refuses(r, &c.Header); reason != "" {
 		return reason
 	}
@@ -169,18 +197,20 @@ func (p *snapshots) receive(c *SnapshotChunk) string {
 }
 
 // refuses says why a snapshot cannot be for r, which is nil if there is no replica of the
-// range. One is made of the snapshot then, unless what the snapshot holds is a part of
-// another replica here: that will be divided when it has applied the split. What others
+// range. One is made of the snapshot then, unless this store has removed it before, or what
+// the snapshot holds is a part of another replica here: that will be divided when it has
+// applied the split, or is left over and will be removed. What others
 // hold of it must be theirs no more: see replica.Subsumes.
 func (p *snapshots) refuses(r *replica.Replica, h *replica.SnapshotHeader) string {
-	switch {
-	case r != nil && r.Self() != h.To, r == nil && h.To.StoreID != p.s.cfg.StoreID, slices.Contains(p.creating, h.RangeID):
+	if d, ok := h.Desc.ReplicaByID(h.To.ReplicaID); !ok || d.StoreID != p.s.cfg.StoreID || slices.Contains(p.creating, h.RangeID) {
 		return "no such replica"
-	case r == nil && p.s.ended(h.RangeID):
-		return "no such range any more"
+	}
+	if h.To.ReplicaID < p.s.tombstone(h.RangeID) || r != nil && h.To.ReplicaID < r.Self().ReplicaID {
+		return fmt.Sprintf("replica %d was removed", h.To.ReplicaID)
 	}
 	for _, o := range p.s.Overlapping(h.Desc.Span()) {
 		if o != r && !replica.Subsumes(r, h.Desc, o) {
+			p.s.Suspect(o) // if it is not behind, it is left over
 			return fmt.Sprintf("overlaps r%d", o.RangeID())
 		}
 	}
@@ -203,6 +233,13 @@ func (p *snapshots) create(s *replica.Snapshot) {
 		p.s.cfg.Env.Probe(probeBorn)
 		p.s.add(r)
 	})
+}
+
+// forget drops what is half received of a range.
+func (p *snapshots) forget(id kv.RangeID) {
+	if i := slices.IndexFunc(p.incoming, func(in *incoming) bool { return in.snap.RangeID == id }); i >= 0 {
+		p.drop(i)
+	}
 }
 
 func (p *snapshots) drop(i int) {

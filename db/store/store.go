@@ -69,6 +69,8 @@ type Store struct {
 	txns       *Txns
 	gc         gcQueue
 	splits     splitQueue
+	replicaGC  replicaGC
+	changing   []kv.RangeID // whose replicas are being changed from here
 	tickTimer  env.Timer
 	stopped    bool
 	incarnated uint32
@@ -106,6 +108,7 @@ func Open(t env.Task, cfg Config) (*Store, error) {
 	s.snapshots.init(s)
 	s.gc.init(s)
 	s.splits.init(s)
+	s.replicaGC.init(s)
 	descs, err := Descriptors(cfg.Engine)
 	if err != nil {
 		return nil, err
@@ -208,26 +211,21 @@ func (s *Store) HandleRaft(b *RaftBatch) {
 	}
 	for i := range b.Messages {
 		m := &b.Messages[i]
+		if m.To.StoreID != s.cfg.StoreID {
+			continue
+		}
 		r := s.Replica(m.RangeID)
+		if r != nil && r.Self().ReplicaID < m.To.ReplicaID {
+			s.succeed(r, m.To.ReplicaID)
+			r = nil
+		}
 		switch {
-		case r != nil && m.To == r.Self():
+		case r == nil:
+			s.handleAbsent(m)
+		case r.Self().ReplicaID == m.To.ReplicaID:
 			r.Step(m)
-		case r == nil && m.To.StoreID == s.cfg.StoreID:
-			if absent, ok := replica.Absent(m); ok && !s.ended(m.RangeID) {
-				s.cfg.Env.Probe(probeAbsent)
-				s.SendMessage(absent)
-			}
 		}
 	}
-}
-
-// ended reports that the range was taken in by another, on this store.
-func (s *Store) ended(id kv.RangeID) bool {
-	next, err := replica.Tombstone(s.cfg.Engine, id)
-	if err != nil {
-		s.cfg.Env.Fatal(err)
-	}
-	return next == replica.NeverAgain
 }
 
 // Ready implements replica.Host.
@@ -356,6 +354,7 @@ func (s *Store) tick() {
 	s.snapshots.tick()
 	s.gc.tick()
 	s.splits.tick()
+	s.replicaGC.tick()
 }
 
 // wakeForReturned wakes the ranges that may have left a node behind when they went
