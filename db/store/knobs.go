@@ -114,6 +114,13 @@ const (
 	probeChangeJoint     env.Probe = "change: joint, before it is left"
 	probeChangeHanded    env.Probe = "change: lease moved, the rest handed over"
 	probeChangeLost      env.Probe = "change: overtaken by another"
+
+	probeReplicas       env.Probe = "allocator: number of replicas mended"
+	probeDeadReplaced   env.Probe = "allocator: dead replica replaced"
+	probeDecommissioned env.Probe = "allocator: replica taken off a store that leaves"
+	probeTidied         env.Probe = "allocator: half a change of replicas finished"
+	probeRebalanced     env.Probe = "allocator: replica moved for balance"
+	probeLeaseMoved     env.Probe = "allocator: lease moved"
 )
 
 // Probes lists the rare points of this room.
@@ -124,5 +131,6 @@ func Probes() []env.Probe {
 		probeRecordRemovable, probeRecordRemoved,
 		probeGCRaised, probeGCDivided, probeGCRecord, probeGCNotes, probeGCRefused, probeAbsent, probeBorn, probeSplitLost, probeMergeSubsumed, probeMergeCaughtUp, probeMergeFailed, probeMergeRecordGone, probeSplitBySize,
 		probeQueueFailed, probeQueueStuck, probeQueueUnstuck,
-		probeReplicaGC, probeSuspect, probeSucceeded, probeBuried, probeLearnerThere, probeChangeTakenBack, probeChangeJoint, probeChangeHanded, probeChangeLost}
+		probeReplicaGC, probeSuspect, probeSucceeded, probeBuried, probeLearnerThere, probeChangeTakenBack, probeChangeJoint, probeChangeHanded, probeChangeLost,
+		probeReplicas, probeDeadReplaced, probeDecommissioned, probeTidied, probeRebalanced, probeLeaseMoved}
 }

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"simulacrum/db/kv"
-	"simulacrum/db/replica"
 	"simulacrum/sim"
 	"simulacrum/sim/disk"
 	"simulacrum/sim/env"
@@ -26,19 +25,19 @@ type chores struct {
 	now     func() time.Duration
 }
 
-func (c *chores) need(r *replica.Replica) int {
-	c.looked[r.RangeID()]++
-	return c.needs[r.RangeID()]
+func (c *chores) need(id kv.RangeID) int {
+	c.looked[id]++
+	return c.needs[id]
 }
 
 func (c *chores) view() uint64 { return c.cluster }
 
-func (c *chores) process(t env.Task, r *replica.Replica) (verdict, error) {
+func (c *chores) process(t env.Task, id kv.RangeID) (verdict, error) {
 	if c.busy++; c.busy > 1 {
 		panic("two at once")
 	}
-	c.log = append(c.log, fmt.Sprintf("r%d", r.RangeID()))
-	v := c.answer(t, r.RangeID())
+	c.log = append(c.log, fmt.Sprintf("r%d", id))
+	v := c.answer(t, id)
 	c.busy--
 	if v == failed {
 		return v, errors.New("it did not work")
@@ -53,7 +52,7 @@ func newChores(t *testing.T, splits ...string) (*cluster, *queue, *chores) {
 	q := &queue{}
 	n := c.node(1)
 	w.now = n.proc.Mono
-	q.init(n.store, "test: queue", 10*time.Second, 5*time.Second, w)
+	q.init(n.proc, (*heldRanges)(n.store), "test: queue", 10*time.Second, 5*time.Second, w)
 	var tick func()
 	tick = func() {
 		q.tick()
@@ -101,7 +100,7 @@ func TestQueueOrder(t *testing.T) {
 		w.needs[id] = n
 	}
 	for id := range kv.RangeID(5) {
-		q.consider(q.s.Replica(id + 1))
+		q.consider(id + 1)
 	}
 	c.run(20 * time.Second)
 	if got := strings.Join(w.log, " "); got != "r4 r5 r1 r2 r3" {

@@ -19,6 +19,7 @@ import (
 // replicaGC is the queue that does so.
 type replicaGC struct {
 	queue
+	s        *Store
 	suspects []kv.RangeID // that are said to have been removed
 }
 
@@ -32,15 +33,17 @@ const (
 const replicaGCPatience = 10 * time.Second
 
 func (q *replicaGC) init(s *Store) {
-	q.queue.init(s, "store: replica gc", env.Duration(s.cfg.Env, &knobReplicaGC), replicaGCPatience, q)
+	q.s = s
+	q.queue.init(s.cfg.Env, (*heldRanges)(s), "store: replica gc", env.Duration(s.cfg.Env, &knobReplicaGC), replicaGCPatience, q)
 }
 
 // need implements queueWork. Who has the lease, or leads, is in the range.
-func (q *replicaGC) need(r *replica.Replica) int {
+func (q *replicaGC) need(id kv.RangeID) int {
+	r := q.s.Replica(id)
 	switch {
-	case q.s.cfg.DB == nil || r.IsLeader() || r.HoldsLease():
+	case r == nil || q.s.cfg.DB == nil || r.IsLeader() || r.HoldsLease():
 		return 0
-	case slices.Contains(q.suspects, r.RangeID()):
+	case slices.Contains(q.suspects, id):
 		return needSuspect
 	case r.Silent():
 		return needSilent
@@ -52,12 +55,13 @@ func (q *replicaGC) need(r *replica.Replica) int {
 func (q *replicaGC) view() uint64 { return 0 }
 
 // process implements queueWork.
-func (q *replicaGC) process(t env.Task, r *replica.Replica) (verdict, error) {
+func (q *replicaGC) process(t env.Task, id kv.RangeID) (verdict, error) {
+	r := q.s.Replica(id)
 	next, gone, err := q.look(t, r)
 	if err != nil {
 		return failed, err
 	}
-	q.clear(r.RangeID())
+	q.clear(id)
 	if gone && !r.Gone() {
 		q.s.cfg.Env.Probe(probeReplicaGC)
 		r.Remove(next)
@@ -112,7 +116,7 @@ func (s *Store) Suspect(r *replica.Replica) {
 	}
 	s.cfg.Env.Probe(probeSuspect)
 	q.suspects = append(q.suspects, r.RangeID())
-	q.consider(r)
+	q.consider(r.RangeID())
 }
 
 // Removed implements replica.Host.

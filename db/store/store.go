@@ -45,6 +45,8 @@ type Config struct {
 	DB *kv.DB
 	// Cluster is what the node knows of others. Nil: nothing, and nothing is moved.
 	Cluster ClusterView
+	// Replicas is how many voters each range is to have. 0: nothing is moved.
+	Replicas int
 }
 
 // Store is the replicas of one node, for one incarnation of its process.
@@ -71,6 +73,7 @@ type Store struct {
 	splits     splitQueue
 	replicaGC  replicaGC
 	changing   []kv.RangeID // whose replicas are being changed from here
+	allocator  allocator
 	tickTimer  env.Timer
 	stopped    bool
 	incarnated uint32
@@ -109,6 +112,7 @@ func Open(t env.Task, cfg Config) (*Store, error) {
 	s.gc.init(s)
 	s.splits.init(s)
 	s.replicaGC.init(s)
+	s.allocator.init(s)
 	descs, err := Descriptors(cfg.Engine)
 	if err != nil {
 		return nil, err
@@ -355,6 +359,7 @@ func (s *Store) tick() {
 	s.gc.tick()
 	s.splits.tick()
 	s.replicaGC.tick()
+	s.allocator.tick()
 }
 
 // wakeForReturned wakes the ranges that may have left a node behind when they went

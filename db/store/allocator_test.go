@@ -1,0 +1,123 @@
+package store
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"simulacrum/db/placement"
+)
+
+// Whatever stores crash, come back, come new, drain and leave, with news that are up to
+// ten seconds old and allocators that know of one another by these alone:
+//
+//   - no change takes a live voter from a quorum, and none is made on two ranges at once
+//     by one store, nor a second replica on a node (allocWorld looks);
+//   - who declined is not asked again for a while;
+//   - when the world stands still, all ranges come to where nothing needs to be done
+//     any more, within a bounded number of movements, and then nothing moves.
+func TestAllocators(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newAllocWorld(rapid.Uint64().Draw(t, "seed"), 3, rapid.IntRange(4, 9).Draw(t, "stores"), rapid.IntRange(1, 24).Draw(t, "ranges"), nil)
+		defer w.s.Close()
+		drawLoads(t, w)
+		down := func() (n int) {
+			for _, s := range w.stores {
+				if !s.up {
+					n++
+				}
+			}
+			return n
+		}
+		pick := func(t *rapid.T, is func(s *allocStore) bool) *allocStore {
+			var some []*allocStore
+			for _, s := range w.stores {
+				if is(s) {
+					some = append(some, s)
+				}
+			}
+			if len(some) == 0 {
+				t.Skip("none")
+			}
+			return rapid.SampledFrom(some).Draw(t, "store")
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"crash": func(t *rapid.T) {
+				if down() > 0 {
+					t.Skip("one is down")
+				}
+				pick(t, func(s *allocStore) bool { return s.up }).kill()
+			},
+			"restart": func(t *rapid.T) { pick(t, func(s *allocStore) bool { return !s.up }).start() },
+			"join": func(t *rapid.T) {
+				if len(w.stores) > 11 {
+					t.Skip("many")
+				}
+				w.addStore(rapid.IntRange(0, 3).Draw(t, "zone"))
+			},
+			"decommission": func(t *rapid.T) {
+				pick(t, func(s *allocStore) bool { return true }).live.Decommissioning = true
+			},
+			"recommission": func(t *rapid.T) {
+				pick(t, func(s *allocStore) bool { return s.live.Decommissioning }).live.Decommissioning = false
+			},
+			"drain": func(t *rapid.T) {
+				s := pick(t, func(*allocStore) bool { return true })
+				s.live.Draining = !s.live.Draining
+			},
+			"load":    func(t *rapid.T) { drawLoads(t, w) },
+			"refresh": func(*rapid.T) { w.run(3 * tellEvery) },
+			"": func(t *rapid.T) {
+				w.run(time.Duration(rapid.IntRange(1, 20).Draw(t, "seconds")) * time.Second)
+				judge(t, w)
+			},
+		})
+		settle(t, w)
+	})
+}
+
+func drawLoads(t *rapid.T, w *allocWorld) {
+	for _, r := range w.ranges {
+		r.load = placement.Load{Requests: rapid.Int64Range(0, 300).Draw(t, "requests"), Writes: rapid.Int64Range(0, 100).Draw(t, "writes")}
+		r.load.CPU = r.load.Requests * 50_000
+	}
+}
+
+func judge(t *rapid.T, w *allocWorld) {
+	if len(w.problems) > 0 {
+		t.Fatalf("%v\n%s", w.problems, w)
+	}
+}
+
+// settle lets the world stand still, and judges where it comes to.
+func settle(t *rapid.T, w *allocWorld) {
+	before := len(w.done)
+	w.run(10 * time.Minute)
+	judge(t, w)
+	quiet := len(w.done)
+	var late []string
+	w.tell = func(format string, args ...any) { late = append(late, fmt.Sprintf(format, args...)) }
+	w.run(5 * time.Minute)
+	judge(t, w)
+	if len(w.done) > quiet {
+		t.Fatalf("after ten minutes %d more movements: %s\n%s", len(w.done)-quiet, strings.Join(late, "\n"), w)
+	}
+	if n := quiet - before; n > 12*len(w.ranges) {
+		t.Fatalf("%d movements of %d ranges\n%s", n, len(w.ranges), w)
+	}
+	c := placement.NewCluster(w.set, w.Stores(w.stores[0].told), nil)
+	for _, r := range w.ranges {
+		if live, voters := w.quorum(r.desc); live <= voters/2 {
+			continue
+		}
+		cfg := placement.DefaultConfig()
+		d := c.Decide(&placement.Range{Desc: r.desc, Config: &cfg, Leaseholder: r.lease, Size: r.size, Load: r.load}, rand.New(rand.NewPCG(1, 1)))
+		if d.Action != placement.NoAction {
+			t.Fatalf("it stays undone: %s\n%s", d, w)
+		}
+	}
+}
