@@ -45,24 +45,23 @@ func (c *Cluster) ServerOf(id kv.NodeID) *server.Server {
 	return nil
 }
 
-// nodeName is the endpoint of a node: that of the machine in which its disk is, or was.
-func (c *Cluster) nodeName(id kv.NodeID) string {
-	if i := (int(id) - 1) % idsPerDisk; id >= 1 && i < len(c.nodes) {
-		return c.nodes[i].Name()
-	}
-	return ""
-}
+// joinBy is how many nodes are named to each node that is started.
+const joinBy = 3
 
-// peers are the identities of all that are part of the cluster now, as an operator would
-// list them for a node that starts.
-func (c *Cluster) peers() []kv.NodeID {
-	var all []kv.NodeID
+// join names those nodes, as far apart as can be, as an operator would. They tell of all
+// others.
+func (c *Cluster) join() []string {
+	var places []nemesis.Place
 	for _, n := range c.nodes {
 		if n.Joined() {
-			all = append(all, n.id)
+			places = append(places, n.place)
 		}
 	}
-	return all
+	var names []string
+	for _, i := range spread(places, 0, joinBy) {
+		names = append(names, places[i].Name)
+	}
+	return names
 }
 
 // Join implements nemesis.Target.
@@ -91,21 +90,8 @@ func (c *Cluster) LoseDisk(name string) bool {
 // Drain implements nemesis.Target.
 func (c *Cluster) Drain(name string) bool {
 	return c.node(name).end("drain", func(t env.Task, s *server.Server) {
-		if d, ok := any(s).(drainer); ok {
-			d.Drain(t)
-		}
 		s.Stop(t)
 	})
-}
-
-// drainer is a server that gets rid of what it serves and tells the others that it will be
-// gone for a while.
-type drainer interface{ Drain(t env.Task) error }
-
-// decommissioner is a server that has another node's membership changed, and has it
-// emptied. It returns when there is no replica left on the node, and may be asked again.
-type decommissioner interface {
-	Decommission(t env.Task, n kv.NodeID) error
 }
 
 // leaving is a node that is being emptied.
@@ -149,11 +135,10 @@ func (c *Cluster) attend(l *leaving) {
 // ask has the first living node but the one that leaves begin, or go on.
 func (c *Cluster) ask(l *leaving) {
 	for _, n := range c.nodes {
-		d, ok := any(n.server).(decommissioner)
-		if n == l.node || n.server == nil || !ok {
+		if n == l.node || n.server == nil {
 			continue
 		}
-		p := n.machine.Proc()
+		p, d := n.machine.Proc(), n.server
 		l.by = p
 		p.Go("nemesis: decommissions "+l.node.Name(), func(t env.Task) {
 			if err := d.Decommission(t, l.id); err != nil {

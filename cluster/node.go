@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"simulacrum/db/kv"
+	"simulacrum/db/placement"
 	"simulacrum/db/server"
 	"simulacrum/nemesis"
 	"simulacrum/sim"
@@ -105,12 +106,14 @@ func (n *Node) serverConfig() server.Config {
 		ranges = append(ranges, &own)
 	}
 	return server.Config{
-		NodeID:    n.id,
-		MaxOffset: n.cluster.cfg.MaxOffset,
-		Ranges:    ranges,
-		Peers:     n.cluster.peers(),
-		Endpoint:  n.cluster.nodeName,
-		Observer:  n.cluster.cfg.Observer,
+		NodeID:         n.id,
+		MaxOffset:      n.cluster.cfg.MaxOffset,
+		Ranges:         ranges,
+		Cluster:        1,
+		Join:           n.cluster.join(),
+		Locality:       placement.Locality{{Name: "region", Value: n.place.Region}, {Name: "zone", Value: zoneOf(n.place)}},
+		Observer:       n.cluster.cfg.Observer,
+		Decommissioned: func() { n.machine.Kill("decommissioned") },
 	}
 }
 

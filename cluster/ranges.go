@@ -32,7 +32,8 @@ func (e *rangeEffect) Count() int64 { return e.done }
 const (
 	askLimit  = 2 * time.Second       // shorter than any lease: who holds a lease is not held up for longer
 	moveLimit = 20 * time.Second      // whoever moves copies has to carry them first
-	askEvery  = 10 * time.Millisecond // how often it is looked at who won an election
+	askEvery  = 10 * time.Millisecond // how often it is looked at who won an election, or can take a lease
+	askTries  = 20                    // to hand a lease to somebody who has caught up
 )
 
 // Leases implements nemesis.Target.
@@ -96,9 +97,15 @@ func (c *Cluster) carryOut(ask asked, to string) (*Node, func(t env.Task) bool) 
 		r := holder.server.Store().Replica(ask.id)
 		others := c.others(r.Desc(), to, holder)
 		return holder, func(t env.Task) bool {
-			for _, n := range others {
-				if _, err := r.TransferLease(t, kv.StoreID(n.id)); err == nil {
-					return true
+			// A replica that is far away is mostly a little behind.
+			for tries := 0; tries < askTries; tries++ {
+				for _, n := range others {
+					if _, err := r.TransferLease(t, kv.StoreID(n.id)); err == nil {
+						return true
+					}
+				}
+				if t.Sleep(askEvery) != nil {
+					break
 				}
 			}
 			return false

@@ -24,6 +24,7 @@ var (
 	knobQuiesceAfter = env.Knob{Name: "raft.quiesce.ticks", Default: 6, Min: 1, Max: 1 << 30, Doc: "ticks without a request after which an idle range may go to sleep"}
 	knobLease        = env.Knob{Name: "lease.duration", Default: int64(6 * time.Second), Min: int64(2 * time.Second), Max: int64(20 * time.Second), Doc: "length of an expiration lease, ns"}
 	knobLeaseRenew   = env.Knob{Name: "lease.renew.percent", Default: 50, Min: 20, Max: 90, Doc: "percent of the lease that may be left when it is renewed"}
+	knobLeaseEpoch   = env.Knob{Name: "lease.epoch", Default: 0, Min: 0, Max: 1, Doc: "1: ranges that liveness does not need have leases that last as long as their holder's epoch"}
 	knobMaxCommand   = env.Knob{Name: "replica.command.bytes", Default: 8 << 20, Min: 64 << 10, Max: 32 << 20, Doc: "bytes above which a batch's writes are refused"}
 	knobSnapChunk    = env.Knob{Name: "snapshot.chunk.bytes", Default: 256 << 10, Min: 256, Max: 8 << 20, Doc: "bytes of a snapshot in one message"}
 )
@@ -32,7 +33,7 @@ var (
 func Knobs() []*env.Knob {
 	return []*env.Knob{&knobTick, &knobCommitDelay, &knobHeartbeat, &knobElection, &knobMessage, &knobInflight, &knobUncommitted,
 		&knobApply, &knobEntryCache, &knobRepropose, &knobLogSize, &knobLogKeep, &knobLogStale, &knobQuiesceAfter, &knobLease,
-		&knobLeaseRenew, &knobMaxCommand, &knobSnapChunk}
+		&knobLeaseRenew, &knobLeaseEpoch, &knobMaxCommand, &knobSnapChunk}
 }
 
 // Tunables are the values in force, read once for a store: the hot path asks for
@@ -49,6 +50,7 @@ type Tunables struct {
 	LogStaleBytes                   int64
 	QuiesceTicks                    int
 	LeaseDuration, LeaseRenewBefore time.Duration // renewed when no more than this is left
+	EpochLeases                     bool
 	MaxCommandBytes                 int64
 	SnapshotChunkBytes              int64
 }
@@ -71,6 +73,7 @@ func ReadTunables(p env.Process) *Tunables {
 		LogStaleBytes:       p.Knob(&knobLogStale),
 		QuiesceTicks:        int(p.Knob(&knobQuiesceAfter)),
 		LeaseDuration:       env.Duration(p, &knobLease),
+		EpochLeases:         p.Knob(&knobLeaseEpoch) == 1,
 		MaxCommandBytes:     p.Knob(&knobMaxCommand),
 		SnapshotChunkBytes:  p.Knob(&knobSnapChunk),
 	}

@@ -206,9 +206,13 @@ func (n *Node) Failing(to string) bool {
 	return p != nil && p.links[System].failures > 0
 }
 
-// Connect begins to connect to a peer, so that its health becomes known.
+// Connect begins to connect to a peer, so that its health becomes known, or says that the
+// connection which stands is of use, so that it is not closed for having nothing to carry.
 func (n *Node) Connect(to string) {
-	if to != n.name {
-		n.peer(to).links[System].get()
+	if to == n.name {
+		return
+	}
+	if c, err := n.peer(to).links[System].get(); err == nil {
+		c.usedAt = n.e.Mono()
 	}
 }

@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"time"
 
+	"simulacrum/db/gossip"
 	"simulacrum/db/hlc"
 	"simulacrum/db/keys"
 	"simulacrum/db/kv"
 	"simulacrum/db/kvclient"
+	"simulacrum/db/liveness"
+	"simulacrum/db/placement"
 	"simulacrum/db/replica"
 	"simulacrum/db/rpc"
 	"simulacrum/db/session"
@@ -23,11 +26,16 @@ type Config struct {
 	// Ranges are those that a new cluster begins with, the first of which holds the
 	// index of all. A node whose disk is empty writes its part of them.
 	Ranges []*kv.RangeDescriptor
-	// Peers are all nodes of the cluster.
-	Peers []kv.NodeID
-	// Endpoint names the endpoint of a node.
-	Endpoint func(kv.NodeID) string
+	// Cluster tells this cluster from others that it could reach by mistake.
+	Cluster gossip.ClusterID
+	// Join are the endpoints of some nodes, the own one among them or not. One that is up
+	// is enough to learn of all others.
+	Join     []string
+	Locality placement.Locality
 	Observer replica.Observer // may be nil
+	// Decommissioned is called when the node has found that it does not belong to the
+	// cluster any more, and has stopped. It may be nil.
+	Decommissioned func()
 }
 
 // Server is one incarnation of a node.
@@ -39,8 +47,14 @@ type Server struct {
 	rpc      *rpc.Node
 	store    *store.Store
 	router   *kvclient.Router
+	db       *kv.DB // for what the node does by itself
 	sessions *session.Gateway
+	gossip   *gossip.Gossip
+	liveness *liveness.Liveness
+	peers    peers
+	stores   stores
 	stopping bool
+	ended    *env.Promise[struct{}] // resolved when Stop has returned; nil: nobody has called it
 }
 
 // bootstrapKey marks a disk whose part of the first ranges is written.
@@ -62,29 +76,32 @@ func Start(t env.Task, e env.Env, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s.rpc = rpc.New(e, s.clock)
+	if err := s.peers.load(s.engine, cfg.NodeID, e.Name()); err != nil {
+		return nil, err
+	}
 	// The router is younger than the store, because it delivers to the store as well.
 	anywhere := kv.SenderFunc(s.sendAnywhere)
 	txns := kvclient.NewTxns(e, s.clock, anywhere, cfg.NodeID)
+	s.db = kv.NewDB(anywhere, 1).WithTxns(txns)
 	s.store, err = store.Open(t, store.Config{
 		Env: e, Engine: s.engine, Clock: s.clock, NodeID: cfg.NodeID, StoreID: kv.StoreID(cfg.NodeID),
-		Transport: (*transport)(s), Observer: cfg.Observer, Sender: anywhere,
-		DB: kv.NewDB(anywhere, 1).WithTxns(txns),
+		Transport: (*transport)(s), Cluster: (*clusterView)(s), Observer: cfg.Observer, Sender: anywhere,
+		DB: s.db,
 	})
 	if err != nil {
 		return nil, err
 	}
 	local := kv.SenderFunc(s.send)
-	s.router = kvclient.NewRouter(e, kvclient.NewTransport(e, s.rpc, cfg.NodeID, local, cfg.Endpoint), kvclient.Config{
+	s.router = kvclient.NewRouter(e, kvclient.NewTransport(e, s.rpc, cfg.NodeID, local, s.peers.address), kvclient.Config{
 		Self: cfg.NodeID, FirstRange: s.firstRange,
 	})
 	kvclient.ServeStore(e, s.rpc, local)
 	kvclient.ServeGateway(e, s.rpc, kv.SenderFunc(s.sendViaGateway))
 	s.sessions = session.Serve(e, s.rpc, txns, cfg.NodeID, s.store.Incarnation())
 	s.serveTransport()
+	s.startGossip()
+	s.startLiveness()
 	s.rpc.Listen()
-	for _, p := range cfg.Peers {
-		s.rpc.Connect(cfg.Endpoint(p))
-	}
 	e.Go("server: clock check", s.watchClock)
 	return s, nil
 }
@@ -136,7 +153,7 @@ const clockCheckEvery = time.Second
 
 // watchClock ends the node when its clock has strayed from those of most others.
 func (s *Server) watchClock(t env.Task) {
-	for t.Sleep(clockCheckEvery) == nil {
+	for s.connect(); t.Sleep(clockCheckEvery) == nil; s.connect() {
 		if err := s.rpc.CheckOffsets(); err != nil {
 			s.env.Probe(probeClockStrayed)
 			s.env.Fatal(err)
@@ -158,48 +175,6 @@ func (s *Server) Sessions() *session.Gateway { return s.sessions }
 
 // RPC is the node's end of all calls.
 func (s *Server) RPC() *rpc.Node { return s.rpc }
-
-// Stop ends the node in order: it takes no new work from clients, lets their sessions
-// end, hands its leases to others as far as that goes, and closes the engine. It takes a
-// bounded time.
-func (s *Server) Stop(t env.Task) {
-	s.stopping = true
-	t.SetDeadline(s.env.Mono() + sessionLimit)
-	s.sessions.Drain(t)
-	t.SetDeadline(s.env.Mono() + drainLimit)
-	s.store.VisitReplicas(func(r *replica.Replica) bool {
-		s.handOver(t, r)
-		return t.Err() == nil
-	})
-	t.SetDeadline(0)
-	s.rpc.Stop()
-	s.store.Stop()
-	if err := s.engine.Close(t); err != nil {
-		s.env.Log("closing the engine: %v", err)
-	}
-}
-
-// drainLimit bounds how long a node that stops tries to get rid of its leases, and
-// sessionLimit how long it waits for sessions to end before that.
-const (
-	drainLimit   = 3 * time.Second
-	sessionLimit = 3 * time.Second
-)
-
-// handOver gives a lease to the first other replica that can take it.
-func (s *Server) handOver(t env.Task, r *replica.Replica) {
-	if !r.HoldsLease() {
-		return
-	}
-	for _, d := range r.Desc().Replicas {
-		if d.NodeID == s.cfg.NodeID || !(*transport)(s).Live(d.NodeID) {
-			continue
-		}
-		if _, err := r.TransferLease(t, d.StoreID); err == nil || t.Err() != nil {
-			return
-		}
-	}
-}
 
 // String describes the node for people.
 func (s *Server) String() string {

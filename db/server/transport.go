@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"time"
 
 	"simulacrum/db/codec"
@@ -30,14 +31,17 @@ type transport Server
 
 var _ store.Transport = (*transport)(nil)
 
-// SendRaft implements store.Transport.
+// SendRaft implements store.Transport. What is for a node of which nothing has been heard
+// yet is lost, like anything on its way.
 func (tr *transport) SendRaft(to kv.NodeID, b *store.RaftBatch) {
-	tr.rpc.Send(tr.cfg.Endpoint(to), raftKind, b)
+	if address := tr.peers.address(to); address != "" {
+		tr.rpc.Send(address, raftKind, b)
+	}
 }
 
 // SendSnapshot implements store.Transport.
 func (tr *transport) SendSnapshot(t env.Task, to kv.NodeID, c *store.SnapshotChunk) (*store.SnapshotReply, error) {
-	m, err := tr.rpc.Call(t, tr.cfg.Endpoint(to), snapshotKind, c, snapshotTimeout)
+	m, err := tr.call(t, to, snapshotKind, c, snapshotTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -46,20 +50,38 @@ func (tr *transport) SendSnapshot(t env.Task, to kv.NodeID, c *store.SnapshotChu
 
 // AwaitApplied implements store.Transport.
 func (tr *transport) AwaitApplied(t env.Task, to kv.NodeID, q *store.AppliedRequest) (*store.AppliedReply, error) {
-	m, err := tr.rpc.Call(t, tr.cfg.Endpoint(to), appliedKind, q, store.AppliedLimit)
+	m, err := tr.call(t, to, appliedKind, q, store.AppliedLimit)
 	if err != nil {
 		return nil, err
 	}
 	return m.(*store.AppliedReply), nil
 }
 
-// Live implements store.Transport: a node that answers pings is up. One that does not is
-// dialled again, so that its return is noticed when nobody else has anything to say to it.
+// call calls a node. One of which nothing has been heard yet cannot be reached.
+func (tr *transport) call(t env.Task, to kv.NodeID, k *rpc.Kind, m env.Message, timeout time.Duration) (env.Message, error) {
+	address := tr.peers.address(to)
+	if address == "" {
+		return nil, &rpc.Error{Peer: fmt.Sprintf("n%d, of which nothing is known,", to), Cause: env.ErrRefused}
+	}
+	return tr.rpc.Call(t, address, k, m, timeout)
+}
+
+// Live implements store.Transport. A node that answers pings is up, whatever its record
+// says: the range of the records may be unavailable. One that could not be reached is down,
+// long before its record expires; it is dialled again, so that its return is noticed when
+// nobody else has anything to say to it. Of one to which there is no connection, because
+// there was nothing to say, the record tells.
 func (tr *transport) Live(n kv.NodeID) bool {
-	if tr.rpc.Healthy(tr.cfg.Endpoint(n)) {
+	address := tr.peers.address(n)
+	switch {
+	case address == "":
+		return false
+	case tr.rpc.Healthy(address):
+		return true
+	case !tr.rpc.Failing(address) && tr.liveness.IsLive(n, (*Server)(tr).now()):
 		return true
 	}
-	tr.rpc.Connect(tr.cfg.Endpoint(n))
+	tr.rpc.Connect(address)
 	return false
 }
 

@@ -32,6 +32,10 @@ type world struct {
 	descs []*kv.RangeDescriptor
 	start int64 // what true wall clocks read when all had been set up
 	watch watcher
+	// quiet: once all nodes know each other, they spread no news and have no heartbeats.
+	// Every message brings clocks together, and a dialogue that is about clocks, or that
+	// takes long, should show what its own messages do.
+	quiet bool
 }
 
 // watcher stands between the routers of all nodes and what they send to stores, their
@@ -63,6 +67,7 @@ type node struct {
 	proc    *sim.Proc
 	server  *Server // nil while down or starting
 	db      *kv.DB  // with transactions that this node coordinates
+	ended   func()  // told that the node has stopped because it is no member any more; may be nil
 }
 
 const (
@@ -104,6 +109,12 @@ func newWorld(tb testing.TB, knobs map[string]int64, offsets map[kv.NodeID]time.
 		w.lease(kv.RangeID(i+1), at)
 	}
 	w.introduce()
+	if knobs["lease.epoch"] == 0 {
+		w.quiet = true
+		for _, n := range w.nodes {
+			n.hush()
+		}
+	}
 	w.runTo(time.Second)
 	w.start = 1000e9 + int64(w.sim.Now())
 	return w
@@ -130,10 +141,7 @@ func (n *node) boot() {
 	n.proc = n.machine.Start("server")
 	e := &worldEnv{Proc: n.proc, Endpoint: n.w.net.Attach(n.proc, network.Location{Region: endpoint(n.id), Zone: "a"}), fs: n.disk.Mount(n.proc)}
 	n.proc.OnDeath(func() { n.server, n.db = nil, nil })
-	cfg := Config{NodeID: n.id, MaxOffset: maxOffset, Endpoint: endpoint}
-	for id := kv.NodeID(1); id <= numNodes; id++ {
-		cfg.Peers = append(cfg.Peers, id)
-	}
+	cfg := Config{NodeID: n.id, MaxOffset: maxOffset, Cluster: 1, Join: []string{endpoint(1), endpoint(2)}, Decommissioned: n.ended}
 	for _, d := range n.w.descs {
 		cfg.Ranges = append(cfg.Ranges, cloneDesc(d))
 	}
@@ -142,11 +150,20 @@ func (n *node) boot() {
 		if err != nil {
 			panic(err)
 		}
-		tr := kvclient.NewTransport(e, s.rpc, n.id, kv.SenderFunc(s.send), endpoint)
+		tr := kvclient.NewTransport(e, s.rpc, n.id, kv.SenderFunc(s.send), s.peers.address)
 		s.router = kvclient.NewRouter(e, &watched{tr, n}, kvclient.Config{Self: n.id, FirstRange: s.firstRange})
 		n.db = kv.NewDB(s.router, 1).WithTxns(kvclient.NewTxns(e, s.clock, s.router, n.id))
 		n.server = s
+		n.hush()
 	})
+}
+
+// hush ends what the node would say by itself, if the world is quiet.
+func (n *node) hush() {
+	if n.w.quiet {
+		n.server.gossip.Stop()
+		n.server.liveness.Stop()
+	}
 }
 
 // kill ends the process; what the disk has stays.
