@@ -141,6 +141,34 @@ func TestExpires(t *testing.T) {
 	}
 }
 
+// A push whose pushee is about to expire does not go round and round while the hybrid
+// clock stands still, which it does until the wall clock has caught up with what was
+// taken in from others: the time that is left stands still with it, at some nanoseconds.
+func TestExpiryDoesNotSpin(t *testing.T) {
+	w := newWorld(1, nil)
+	defer w.s.Close()
+	pushee := waitTxn(1, 5)
+	w.dead[pushee.ID] = true
+	const ahead = 100 * time.Microsecond
+	w.clock.Forward(hlc.Timestamp{Wall: 100e9 + int64(w.slow+ahead)})
+	rec := w.of(pushee.Key).record(pushee.TxnMeta)
+	rec.LastHeartbeat = hlc.Timestamp{Wall: 95e9 + int64(w.slow+ahead) + 1} // it expires when the clock goes on
+	var got *kv.Txn
+	w.s.Go("waits", func(t env.Task) { got, _ = w.PushTxn(t, push(&kv.Txn{}, pushee), kv.WaitBlock) })
+	w.s.RunUntil(w.s.Now() + sim.Time(w.slow))
+	if got != nil {
+		t.Fatalf("not waited for: %v", got)
+	}
+	before := w.s.Events()
+	w.s.RunUntil(w.s.Now() + sim.Time(10*time.Millisecond))
+	if got == nil || got.Status != kv.Aborted {
+		t.Fatalf("not expired: %v", got)
+	}
+	if n := w.s.Events() - before; n > 20 {
+		t.Errorf("%d events", n)
+	}
+}
+
 // When the lease of the record's range changes, those who wait there go round, also if
 // their locks are in other ranges.
 func TestLeaseChangeAtTheRecord(t *testing.T) {
