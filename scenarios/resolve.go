@@ -252,7 +252,7 @@ func (r *Resolved) inForce(knobs []*env.Knob, name string, usual int64) int64 {
 // of the dead stay, and widens the bounds of liveness by what that is longer than usual.
 // A system without these knobs is taken to have the usual durations.
 func (r *Resolved) slowness(knobs []*env.Knob) {
-	const lease, election, expiration, grace = 6 * time.Second, 2 * time.Second, 5 * time.Second, 2 * time.Second
+	const lease, election, expiration, grace, idle = 6 * time.Second, 2 * time.Second, 5 * time.Second, 2 * time.Second, 15 * time.Second
 	r.Lease = time.Duration(r.inForce(knobs, "lease.duration", int64(lease)))
 	r.Election = time.Duration(r.inForce(knobs, "raft.tick", int64(500*time.Millisecond)) * r.inForce(knobs, "raft.election.ticks", 4))
 	more := 2*max(0, r.Lease-lease) + 4*max(0, r.Election-election)
@@ -261,6 +261,8 @@ func (r *Resolved) slowness(knobs []*env.Knob) {
 		// whose client died is rolled back by its gateway after the other.
 		more += max(0, time.Duration(r.inForce(knobs, "txn.expiration", int64(expiration)))-expiration)
 		more += max(0, time.Duration(r.inForce(knobs, "session.grace", int64(grace)))-grace)
+		// One whose client lives and says nothing is rolled back only for that.
+		more += max(0, time.Duration(r.inForce(knobs, "session.idle", int64(idle)))-idle)
 		// And whoever comes to a lock that was left behind pushes after a delay; a transaction
 		// may meet some such locks.
 		more += 4 * time.Duration(r.inForce(knobs, "lock.push.deadlock", 0)+r.inForce(knobs, "lock.push.liveness", 0))

@@ -145,6 +145,30 @@ func check(t *testing.T, r *Resolved) {
 	}
 }
 
+// A client that lives and says nothing keeps what it has locked until its session has been
+// idle for too long: transactions may have to wait for that, and nobody else.
+func TestLivenessAllowsForSilentClients(t *testing.T) {
+	const name, usual, longer = "session.idle", 15 * time.Second, 10 * time.Second
+	knobs := append(testKnobs(), &env.Knob{Name: name, Default: int64(usual), Min: int64(time.Second), Max: int64(time.Minute)})
+	for scenario, more := range map[string]time.Duration{"append": longer, "calm": 0} {
+		liveness := func(idle time.Duration) time.Duration {
+			s, err := Load(scenario)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Knobs.Set = map[string]int64{name: int64(idle)}
+			r, err := s.Resolve(1, knobs, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return r.Liveness
+		}
+		if got := liveness(usual+longer) - liveness(usual); got != more || liveness(time.Second) != liveness(usual) {
+			t.Errorf("%s: the bound is widened by %v, not by %v", scenario, got, more)
+		}
+	}
+}
+
 // TestGolden holds the claims in testdata.
 func TestGolden(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {

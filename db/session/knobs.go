@@ -7,7 +7,9 @@ import (
 )
 
 var (
-	knobIdle = &env.Knob{Name: "session.idle", Default: int64(15 * time.Second), Min: int64(time.Second), Max: int64(10 * time.Minute),
+	// The gateway keeps the transactions of a client alive that is there and says nothing:
+	// whatever the limit is, others wait that long for what such a client has locked.
+	knobIdle = &env.Knob{Name: "session.idle", Default: int64(15 * time.Second), Min: int64(time.Second), Max: int64(time.Minute),
 		Doc: "a session without a step for this long is rolled back, ns"}
 	knobGrace = &env.Knob{Name: "session.grace", Default: int64(2 * time.Second), Min: int64(500 * time.Millisecond), Max: int64(time.Minute),
 		Doc: "a client whose connection broke, and who is not heard of again for this long, is taken for gone, ns"}
