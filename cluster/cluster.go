@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"simulacrum/db/kv"
@@ -121,30 +120,6 @@ func (c *Cluster) Nodes() []*Node { return c.nodes }
 
 // Clients are the client endpoints, in order.
 func (c *Cluster) Clients() []*Client { return c.clients }
-
-// Descriptors are the ranges that living nodes have replicas of, each as the one that has
-// applied most knows it, in order of their beginnings.
-func (c *Cluster) Descriptors() []*kv.RangeDescriptor {
-	var all []*kv.RangeDescriptor
-	for _, n := range c.nodes {
-		if n.server == nil {
-			continue
-		}
-		n.server.Store().VisitReplicas(func(r *replica.Replica) bool {
-			d := r.Desc()
-			i := slices.IndexFunc(all, func(o *kv.RangeDescriptor) bool { return o.RangeID == d.RangeID })
-			switch {
-			case i < 0:
-				all = append(all, d)
-			case all[i].Generation < d.Generation:
-				all[i] = d
-			}
-			return true
-		})
-	}
-	slices.SortFunc(all, func(a, b *kv.RangeDescriptor) int { return a.StartKey.Compare(b.StartKey) })
-	return all
-}
 
 // Ranges are the ranges that the cluster was laid out with.
 func (c *Cluster) Ranges() []*kv.RangeDescriptor { return c.ranges }

@@ -14,7 +14,7 @@ import (
 // the same index. What is replicated must be the same, byte for byte.
 func (w *Watcher) CompareReplicas() {
 	w.CheckTiling()
-	for _, desc := range w.cluster.Descriptors() {
+	for _, desc := range w.Ranges() {
 		w.compareRange(desc)
 	}
 }
@@ -77,21 +77,26 @@ func checksum(s *server.Server, r *replica.Replica) (uint64, error) {
 	return h.Sum64(), nil
 }
 
-// CaughtUp reports whether all replicas of all ranges live and have applied the
-// same index as their peers.
+// CaughtUp reports whether all replicas of all ranges live and have applied the same
+// index as their peers. Those whose disk is lost or whose node has left never will, and
+// are not waited for.
 func (w *Watcher) CaughtUp() bool {
-	for _, desc := range w.cluster.Descriptors() {
+	for _, desc := range w.Ranges() {
 		var index uint64
-		for i, d := range desc.Replicas {
+		first := true
+		for _, d := range desc.Replicas {
+			if n := w.cluster.NodeOf(d.NodeID); n == nil || n.Left() {
+				continue
+			}
 			s := w.cluster.ServerOf(d.NodeID)
 			if s == nil {
 				return false
 			}
 			r := s.Store().Replica(desc.RangeID)
-			if r == nil || i > 0 && r.State().AppliedIndex != index {
+			if r == nil || !first && r.State().AppliedIndex != index {
 				return false
 			}
-			index = r.State().AppliedIndex
+			index, first = r.State().AppliedIndex, false
 		}
 	}
 	return true

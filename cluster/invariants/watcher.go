@@ -21,6 +21,7 @@ type Watcher struct {
 	ranges  map[kv.RangeID]*rangeLog // looked up only; order is that of list
 	list    []*rangeLog
 	ledger  *ledger
+	space   keyspace
 
 	// ClocksWithin says whether clocks are within max_offset at present: only then
 	// may two replicas not believe at one moment that they hold the lease.
@@ -83,7 +84,7 @@ func New() *Watcher {
 }
 
 // Attach tells the watcher whom it watches.
-func (w *Watcher) Attach(c *cluster.Cluster) { w.cluster = c }
+func (w *Watcher) Attach(c *cluster.Cluster) { w.cluster, w.space = c, newKeyspace(c.Ranges()) }
 
 func (w *Watcher) rangeLog(id kv.RangeID) *rangeLog {
 	if l, ok := w.ranges[id]; ok {
@@ -201,6 +202,7 @@ func (w *Watcher) SnapshotApplied(*replica.Replica, uint64) { w.snapshots++ }
 // split begins the right side with the leases of the left one.
 func (w *Watcher) split(l *rangeLog, s *replica.Split) {
 	w.splits++
+	w.held(w.space.split(&s.Left, &s.Right))
 	right := w.rangeLog(s.Right.RangeID)
 	if len(right.leases) > 0 || len(right.entries) > 0 {
 		w.problem("r%d: begins by a split of r%d, and has begun before", right.id, l.id)
@@ -213,6 +215,7 @@ func (w *Watcher) split(l *rangeLog, s *replica.Split) {
 // left side from now on: whoever has the next one knows of that alone.
 func (w *Watcher) merge(l *rangeLog, m *replica.Merge) {
 	w.merges++
+	w.held(w.space.merge(&m.Left, &m.Right))
 	right := w.rangeLog(m.Right.RangeID)
 	right.into = l.id
 	if n, k := len(l.leases), len(right.leases); n > 0 && k > 0 {
