@@ -31,6 +31,9 @@ func CheckDocs() []CheckDoc {
 		{"convergence", "after the last write all replicas reach the same index (liveness)"},
 		{"deadlocks", "once everything has healed no transactions wait for each other for longer than it takes to notice (liveness)"},
 		{"liveness", "every key is served within the bound once everything has healed (liveness)"},
+		{"unserved", "no key goes unserved for longer than the bound while a quorum of every range lives (liveness)"},
+		{"placement", "once everything has healed each range has its copies where they belong within the bound (liveness)"},
+		{"recovery", "how long requests waited after nodes, zones and regions were lost; never fails"},
 		{"availability", "how well clients were served; never fails"},
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"simulacrum/checker"
 	"simulacrum/checker/history"
+	"simulacrum/cluster/survey"
 	"simulacrum/db/server"
 	"simulacrum/nemesis"
 	"simulacrum/sim"
@@ -23,7 +24,10 @@ type Result struct {
 	Probes      []ProbeCount // those of all rooms, by name
 	Unknown     []string     // knobs that were set and that nobody asked for
 	Findings    []sim.Finding
-	Deaths      []string // processes that ended by themselves, and why
+	Survey      *survey.Survey      // where copies and leases were; nil if nobody looked
+	Recoveries  []checker.Recovered // what losses of nodes cost
+	RangeEvents []checker.Count     // that happened to ranges, by kind
+	Deaths      []string            // processes that ended by themselves, and why
 	Events      uint64
 	Hash        uint64
 	Checkpoints []uint64
@@ -43,13 +47,14 @@ type ProbeCount struct {
 }
 
 // LivenessChecks are the names of verdicts that concern progress, not safety.
-var LivenessChecks = []string{"liveness", "convergence", "deadlocks"}
+var LivenessChecks = []string{"liveness", "unserved", "placement", "convergence", "deadlocks"}
 
 func (x *run) result() *Result {
 	r := &Result{
 		Resolved: x.Resolved, History: x.recorder.History(), Faults: x.runner.Reports(), Findings: x.sim.Findings(),
 		Events: x.sim.Events(), Hash: x.sim.Hash(), Checkpoints: x.sim.Checkpoints(), Recorded: x.sim.Recorded(),
 		Why: x.sim.Why, End: x.sim.Now(), Cut: x.cut, Deaths: x.deaths(), opt: x.opt, moments: x.moments,
+		Survey: x.survey, RangeEvents: x.rangeEvents(),
 	}
 	for _, p := range server.Probes() {
 		r.Probes = append(r.Probes, ProbeCount{p, x.sim.ProbeCount(p)})
@@ -120,6 +125,7 @@ func (x *run) judge(r *Result) []checker.Verdict {
 			all = append(all, x.watch.Deadlocks(x.DeadlockBound))
 		}
 	}
+	all = append(all, x.topologyVerdicts(r)...)
 	return append(all, x.liveness(r.History), checker.Availability(r.History))
 }
 

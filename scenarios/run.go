@@ -7,6 +7,7 @@ import (
 	"simulacrum/checker/history"
 	"simulacrum/cluster"
 	"simulacrum/cluster/invariants"
+	"simulacrum/cluster/survey"
 	"simulacrum/nemesis"
 	"simulacrum/sim"
 	"simulacrum/sim/disk"
@@ -39,6 +40,7 @@ type run struct {
 	sim      *sim.Sim
 	cluster  *cluster.Cluster
 	watch    *invariants.Watcher
+	survey   *survey.Survey // nil without the watcher
 	runner   *nemesis.Runner
 	workload workloads.Workload
 	recorder *history.Recorder
@@ -108,6 +110,7 @@ func (x *run) build() {
 	if x.watch != nil {
 		x.watch.Attach(x.cluster)
 		x.watch.ClocksWithin = x.clocksWithin
+		x.survey = survey.New(x.cluster, x.watch, x.Replicas, sim.Time(x.Healed))
 		x.compareLater()
 	}
 	if x.seeksDeadlocks() {
@@ -215,7 +218,7 @@ func (x *run) work() {
 	if x.opt.Until > 0 && x.opt.Until < end {
 		end, x.cut = x.opt.Until, true
 	}
-	x.sim.RunUntil(end)
+	x.advance(end)
 }
 
 // finish stops the clients, has one of each region read and write everything once
@@ -266,6 +269,6 @@ func (x *run) finalsDone() bool {
 // runWhile goes on until the condition fails or the limit is reached.
 func (x *run) runWhile(limit sim.Time, more func() bool) {
 	for x.sim.Now() < limit && !x.sim.Halted() && more() {
-		x.sim.RunUntil(min(limit, x.sim.Now().Add(100*time.Millisecond)))
+		x.advance(min(limit, x.sim.Now().Add(100*time.Millisecond)))
 	}
 }

@@ -279,6 +279,17 @@ func (w *Watcher) Verdicts() []checker.Verdict {
 	return []checker.Verdict{v}
 }
 
+// RangeEvents counts what happened to ranges, by kind, the kinds always in one order.
+func (w *Watcher) RangeEvents() []checker.Count {
+	c := &w.space.changes
+	return []checker.Count{
+		{Name: "splits", N: w.splits}, {Name: "merges", N: w.merges},
+		{Name: "changes of replicas", N: c.steps}, {Name: "joint configurations", N: c.joint},
+		{Name: "replicas added", N: c.added}, {Name: "voters removed", N: c.voters},
+		{Name: "lease transfers", N: w.transfers}, {Name: "snapshots", N: w.snapshots}, {Name: "truncations", N: w.truncated},
+	}
+}
+
 // LeaseApplied implements replica.Observer. Leases are looked at in Applied, where
 // the command says whether it is a transfer.
 func (w *Watcher) LeaseApplied(*replica.Replica, kv.Lease, kv.Lease) {}

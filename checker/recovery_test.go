@@ -1,0 +1,74 @@
+package checker
+
+import (
+	"strings"
+	"testing"
+
+	"simulacrum/checker/history"
+)
+
+const second = int64(1e9)
+
+// served builds a history of reads of one key: calls and answers in seconds, an answer of
+// 0 for one that never came.
+func asked(key string, times ...[2]int64) *history.History {
+	rec := history.NewRecorder()
+	for _, t := range times {
+		op := rec.Invoke("c1", "n1", t[0]*second, history.Action{F: history.Read, Key: key})
+		if t[1] > 0 {
+			rec.Complete(op, t[1]*second, history.OK, "", history.Timestamp{})
+		}
+	}
+	return rec.History()
+}
+
+// A key that is asked for in vain for longer than the bound is a violation in a window,
+// and none outside of it, in one that is too short, or if somebody else was served.
+func TestUnserved(t *testing.T) {
+	whole := []Window{{0, 100 * second}}
+	for name, test := range map[string]struct {
+		h       *history.History
+		windows []Window
+		bad     bool
+	}{
+		"answered late":            {asked("a", [2]int64{10, 31}), whole, true},
+		"answered in time":         {asked("a", [2]int64{10, 29}), whole, false},
+		"never answered":           {asked("a", [2]int64{10, 0}), whole, true},
+		"asked again, in time":     {asked("a", [2]int64{10, 0}, [2]int64{20, 25}), whole, false},
+		"asked again, too late":    {asked("a", [2]int64{10, 0}, [2]int64{32, 33}), whole, true},
+		"answered before":          {asked("a", [2]int64{1, 5}, [2]int64{10, 0}), whole, true},
+		"excused":                  {asked("a", [2]int64{10, 31}), []Window{{0, 9 * second}, {40 * second, 100 * second}}, false},
+		"an excuse in between":     {asked("a", [2]int64{10, 0}), []Window{{0, 25 * second}, {26 * second, 100 * second}}, false},
+		"too close to the end":     {asked("a", [2]int64{85, 0}), whole, false},
+		"a window, and just in it": {asked("a", [2]int64{80, 0}), whole, true},
+	} {
+		v := Unserved(test.h, test.windows, 20*second)
+		if (v.Valid == Violation) != test.bad || v.Valid != Violation && v.Valid != OK {
+			t.Errorf("%s: %s", name, v)
+		}
+	}
+}
+
+// What a loss cost is what the worst key waited, from when it was asked for.
+func TestRecovery(t *testing.T) {
+	h := asked("a", [2]int64{1, 2}, [2]int64{12, 19}, [2]int64{30, 31})
+	rs := Recoveries(h, []Loss{
+		{Name: "crash n1", What: "node", At: 10 * second, Restored: 40 * second},
+		{Name: "power-loss region:eu", What: "region", At: 25 * second, Restored: history.Never},
+		{Name: "crash n2", What: "node", At: 50 * second},
+	}, []string{"a"})
+	if rs[0].Served != 7*second || rs[1].Served != second || rs[2].Served != history.Never {
+		t.Errorf("%+v", rs)
+	}
+	v := Recovery(rs[:2])
+	if v.Valid != OK || v.Count("slowest after loss of a node (ms)") != 7000 || v.Count("slowest after loss of a region (ms)") != 1000 ||
+		!strings.Contains(v.String(), "all copies were restored after 30.0 s") || !strings.Contains(v.String(), "were not restored") {
+		t.Error(v)
+	}
+	if v = Recovery(rs); !strings.Contains(v.Summary, "not served again") {
+		t.Error(v)
+	}
+	if v = Recovery(nil); v.Valid != OK {
+		t.Error(v)
+	}
+}
