@@ -6,6 +6,8 @@ import (
 
 	"simulacrum/db/keys"
 	"simulacrum/db/kv"
+	"simulacrum/db/store"
+	"simulacrum/sim"
 )
 
 // keyspace is what the logs make of the descriptors of all ranges: of each the newest that
@@ -192,3 +194,22 @@ func (s *keyspace) knows(d *kv.RangeDescriptor) string {
 // Ranges are the descriptors of all ranges in order, of each the newest that any replica
 // has applied, be its node up or down. The caller must not change them.
 func (w *Watcher) Ranges() []*kv.RangeDescriptor { return w.space.ranges }
+
+// Movement is a decision of a store's queues about a range, with what became of it.
+type Movement struct {
+	At    sim.Time // when its outcome was known
+	Store kv.StoreID
+	store.Movement
+}
+
+// Moved implements store.MoveObserver.
+func (w *Watcher) Moved(by kv.StoreID, m store.Movement) {
+	at := sim.Time(0)
+	if w.cluster != nil {
+		at = w.cluster.Sim().Now()
+	}
+	w.movements = append(w.movements, Movement{At: at, Store: by, Movement: m})
+}
+
+// Movements are all decisions of all stores, in the order of their outcomes.
+func (w *Watcher) Movements() []Movement { return w.movements }

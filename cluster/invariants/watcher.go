@@ -44,6 +44,7 @@ type Watcher struct {
 	tiled     int64 // moments at which all descriptors were looked at
 	indexed   int64 // entries of the index that were compared with descriptors
 	rejected  [8]int64
+	movements []Movement
 }
 
 // maxProblems bounds what is remembered in words.
@@ -163,6 +164,9 @@ func (w *Watcher) firstApplied(l *rangeLog, r *replica.Replica, c *replica.Comma
 	case replica.KindMerge:
 		w.write(l, r, c)
 		w.merge(l, c.Merge)
+	case replica.KindChange:
+		w.write(l, r, c)
+		w.held(w.space.change(c.Change))
 	}
 }
 

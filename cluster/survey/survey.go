@@ -32,7 +32,7 @@ type Load struct {
 type Outage struct {
 	Range    kv.RangeID
 	From, To sim.Time // To is the first look at which it was over, or the last of all
-	Cause    string // at its beginning
+	Cause    string   // at its beginning
 }
 
 // Event is a change of a range that was seen between two looks.
