@@ -151,6 +151,10 @@ func (f *fakeCluster) deliver(t env.Task, to kv.NodeID, ba *kv.BatchRequest, tim
 	if mishap == "notsent" {
 		return nil, &rpc.Error{Peer: name, Cause: env.ErrRefused}
 	}
+	if timeout < time.Millisecond { // the answer would come later than anybody waits for it
+		t.Sleep(timeout)
+		return nil, &rpc.Error{Peer: name, Sent: true, Cause: env.ErrTimeout}
+	}
 	t.Sleep(time.Millisecond)
 	switch mishap {
 	case "busy":
