@@ -2,6 +2,7 @@ package replica
 
 import (
 	"fmt"
+	"slices"
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
@@ -184,6 +185,30 @@ func (r *Replica) tellRemoved(to kv.ReplicaDescriptor) {
 func (r *Replica) stranger(d kv.ReplicaDescriptor) bool {
 	_, ok := r.state.Desc.ReplicaByID(d.ReplicaID)
 	return !ok && d.ReplicaID < r.state.Desc.NextReplicaID
+}
+
+// meet remembers where a replica is that r does not know of. It may be the leader: r lags
+// behind the change that brought it in, and will not learn of that if it does not answer.
+func (r *Replica) meet(d kv.ReplicaDescriptor) {
+	if d.ReplicaID < r.state.Desc.NextReplicaID {
+		return
+	}
+	r.newcomers = slices.DeleteFunc(r.newcomers, func(o kv.ReplicaDescriptor) bool {
+		return o.ReplicaID == d.ReplicaID || o.ReplicaID < r.state.Desc.NextReplicaID
+	})
+	r.newcomers = append(r.newcomers, d)
+}
+
+// peer is where a replica of the range is, as far as r has heard.
+func (r *Replica) peer(id kv.ReplicaID) (kv.ReplicaDescriptor, bool) {
+	if d, ok := r.state.Desc.ReplicaByID(id); ok {
+		return d, true
+	}
+	i := slices.IndexFunc(r.newcomers, func(d kv.ReplicaDescriptor) bool { return d.ReplicaID == id })
+	if i < 0 {
+		return kv.ReplicaDescriptor{}, false
+	}
+	return r.newcomers[i], true
 }
 
 // Follows reports that r leads, and that another replica has its log up to index and is

@@ -112,7 +112,7 @@ func (r *Replica) wake(local bool) {
 	if !local || r.role == raft.StateLeader {
 		return
 	}
-	d, ok := r.state.Desc.ReplicaByID(r.leader)
+	d, ok := r.peer(r.leader)
 	if ok && r.cfg.Host.Live(d.NodeID) {
 		r.cfg.Host.SendMessage(Message{RangeID: r.rangeID, From: r.self, To: d, Wake: true,
 			Raft: raftpb.Message{To: uint64(d.ReplicaID), From: uint64(r.self.ReplicaID)}})

@@ -25,6 +25,7 @@ func (r *Replica) Step(m *Message) {
 		r.tellRemoved(m.From)
 		return
 	}
+	r.meet(m.From)
 	if m.Quiesce && r.quiesceWith(&m.Raft) {
 		return
 	}
@@ -120,7 +121,7 @@ func (r *Replica) send(m *raftpb.Message) {
 
 // address hands a message to the store for its replica, if the range still has it.
 func (r *Replica) address(m *raftpb.Message) {
-	to, ok := r.state.Desc.ReplicaByID(kv.ReplicaID(m.To))
+	to, ok := r.peer(kv.ReplicaID(m.To))
 	if !ok {
 		return
 	}

@@ -134,7 +134,9 @@ type Replica struct {
 	lastUse  int  // ticks at the last request
 	gone     bool // see gone.go
 	removed  bool // gone because the range has it no more
-	newborn  bool // begun by a split at the leader, and without a leader so far
+	// newcomers are those who have spoken to r and are not in its descriptor yet.
+	newcomers []kv.ReplicaDescriptor
+	newborn   bool // begun by a split at the leader, and without a leader so far
 
 	// appends are the log writes that are not synced yet, oldest first.
 	appends []*appendWork

@@ -76,6 +76,11 @@ const (
 )
 
 func newWorld(tb testing.TB, knobs map[string]int64, offsets map[kv.NodeID]time.Duration) *world {
+	return newWorldOf(tb, 1, knobs, offsets)
+}
+
+// newWorldOf is newWorld with other draws.
+func newWorldOf(tb testing.TB, seed uint64, knobs map[string]int64, offsets map[kv.NodeID]time.Duration) *world {
 	all := map[string]int64{
 		// Leases neither end nor are handed about by themselves.
 		"lease.duration": int64(20 * time.Second), "raft.quiesce.ticks": 1 << 30,
@@ -83,7 +88,7 @@ func newWorld(tb testing.TB, knobs map[string]int64, offsets map[kv.NodeID]time.
 	for k, v := range knobs {
 		all[k] = v
 	}
-	w := &world{tb: tb, sim: sim.New(sim.Config{Seed: 1, Epoch: 1000e9, Knobs: all})}
+	w := &world{tb: tb, sim: sim.New(sim.Config{Seed: seed, Epoch: 1000e9, Knobs: all})}
 	tb.Cleanup(w.sim.Close)
 	w.net = network.New(w.sim, network.Config{Decode: true, FarRTT: 20 * time.Millisecond, Routes: []network.Route{{A: "none", B: "none"}}})
 	bounds := []keys.Key{keys.Min, keys.ClientStart, dialogueKey("m"), keys.Max}
@@ -240,7 +245,7 @@ func (w *world) runTo(d time.Duration) {
 
 // replica is the leaseholder's replica of a range, nil if none is in force.
 func (w *world) replica(id kv.RangeID) (*node, *replica.Replica) {
-	for _, n := range w.nodes[:replicas] {
+	for _, n := range w.nodes {
 		if n.server == nil {
 			continue
 		}
