@@ -86,7 +86,7 @@ func Start(t env.Task, e env.Env, cfg Config) (*Server, error) {
 	s.store, err = store.Open(t, store.Config{
 		Env: e, Engine: s.engine, Clock: s.clock, NodeID: cfg.NodeID, StoreID: kv.StoreID(cfg.NodeID),
 		Transport: (*transport)(s), Cluster: (*clusterView)(s), Observer: cfg.Observer, Sender: anywhere,
-		DB: s.db,
+		DB: s.db, Replicas: voters(cfg.Ranges),
 	})
 	if err != nil {
 		return nil, err
@@ -104,6 +104,16 @@ func Start(t env.Task, e env.Env, cfg Config) (*Server, error) {
 	s.rpc.Listen()
 	e.Go("server: clock check", s.watchClock)
 	return s, nil
+}
+
+// voters is how many voters each range is to have: as many as the first one began with.
+func voters(ranges []*kv.RangeDescriptor) (n int) {
+	for _, r := range ranges[0].Replicas {
+		if r.Type == kv.VoterFull {
+			n++
+		}
+	}
+	return n
 }
 
 // bootstrap writes the node's part of the first ranges, once in the life of its

@@ -117,7 +117,7 @@ func (a *allocator) begin(host queueHost, interval time.Duration) {
 	if interval > 0 {
 		a.rand = a.p.Rand("allocator")
 	}
-	a.replicas.init(a.p, host, "store: replicate queue", interval, replicatePatience, &replicateWork{a})
+	a.replicas.init(a.p, host, "store: replicate queue", interval, replicatePatience, &replicateWork{allocator: a, halfDone: map[kv.RangeID]sighting{}})
 	a.leases.init(a.p, host, "store: lease queue", interval, leasePatience, &leaseWork{a})
 }
 
@@ -186,9 +186,6 @@ func (a *allocator) decide(id kv.RangeID, chance *rand.Rand) (r placement.Range,
 // lead takes the lease of a range that nobody holds. It reports whether the store is in
 // charge then.
 func (a *allocator) lead(t env.Task, r *placement.Range) (bool, error) {
-	if r.Leaseholder != 0 {
-		return true, nil
-	}
 	if err := a.ranges.send(t, r.Desc.RangeID, &kv.RequestLeaseRequest{Key: r.Desc.StartKey}); err != nil {
 		return false, err
 	}
@@ -199,19 +196,23 @@ func (a *allocator) lead(t env.Task, r *placement.Range) (bool, error) {
 // hesitates reports that a move for load is left to others this time. All leaseholders
 // read the same news, and what relieves a store seems good to each of them: if all acted
 // at once, they would carry the surplus to the other side, and then back, for ever
-// (TestAllocators). Each acts with a chance by which together they make a fraction of
-// the moves that are wanted before there is news of them.
+// (TestHerd). Each range that could go goes with a chance by which, of what is too much
+// on the source, a quarter goes in the time in which all are looked at, and no more than
+// one in as many as there are stores, since others may have a surplus for the same target.
 func (a *allocator) hesitates(d placement.Decision) bool {
 	if d.Reason.Cause != placement.Uneven {
 		return false
 	}
-	n := 0
+	n := int64(1)
 	for i := range a.stores {
 		if a.stores[i].Status == placement.Live {
 			n++
 		}
 	}
-	return a.rand.IntN(max(n, 1)) > 0
+	if gap := d.Reason.Source - d.Reason.Target; gap > 0 {
+		n = max(n, 8*d.Reason.Source/gap) // half of the gap is too much
+	}
+	return a.rand.Int64N(n) > 0
 }
 
 // take reserves a range for one of the queues. It fails if the other has it.

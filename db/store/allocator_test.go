@@ -121,3 +121,32 @@ func settle(t *rapid.T, w *allocWorld) {
 		}
 	}
 }
+
+// Nine leaseholders see, in the same news, that a store is empty and others are full. They
+// fill it, and not more than that, and do not go on to carry replicas to and fro.
+func TestHerd(t *testing.T) {
+	worst, total := 0, 0
+	for seed := range uint64(20) {
+		w := newAllocWorld(seed, 3, 9, 45, map[string]int64{"placement.band.ranges.min": 1})
+		w.run(time.Minute)
+		w.done = nil
+		w.addStore(1)
+		w.run(10 * time.Minute)
+		if len(w.problems) > 0 {
+			t.Fatal(w.problems)
+		}
+		worst, total = max(worst, len(w.done)), total+len(w.done)
+		if n := w.stores[9].count(); n < 11 || n > 15 {
+			t.Errorf("seed %d: the new store has %d replicas of 135", seed, n)
+		}
+		quiet := len(w.done)
+		if w.run(5 * time.Minute); len(w.done) > quiet {
+			t.Errorf("seed %d: after ten minutes %d movements more, such as %s", seed, len(w.done)-quiet, w.done[quiet].String())
+		}
+		w.s.Close()
+	}
+	t.Logf("to move 11 replicas, up to %d movements were made, %d on average", worst, total/20)
+	if worst > 25 || total > 20*17 {
+		t.Errorf("to move 11 replicas, up to %d movements were made, %d on average", worst, total/20)
+	}
+}
