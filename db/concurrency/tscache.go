@@ -79,7 +79,7 @@ func NewTimestampCache(pageBytes int64, maxPages int, lowWater hlc.Timestamp) *T
 	return &TimestampCache{lowWater: lowWater, pageBytes: pageBytes, maxPages: max(maxPages, 1)}
 }
 
-// Add notes that s was read at ts, by txn or nobody in particular. The keys of s must
+// Add notes that s was read at ts, by txn or nobody in particular. The keys of a span must
 // not be changed from then on.
 func (c *TimestampCache) Add(s keys.Span, ts hlc.Timestamp, txn keys.TxnID) {
 	if ts.LessEq(c.lowWater) || !s.Valid() {

@@ -2,6 +2,9 @@ package concurrency
 
 import (
 	"bytes"
+	"slices"
+	"sort"
+	"strings"
 
 	"github.com/tidwall/btree"
 
@@ -9,24 +12,25 @@ import (
 	"simulacrum/db/keys"
 )
 
-// tsPage holds marks, exactly. Points have a tree of their own: they are the most,
-// and need no splitting.
+// tsPage holds marks, exactly. Points are apart: they are the most, and need no
+// splitting. Each write looks some up one by one, which a table does best; they are put
+// in order when somebody asks for a span, as few do.
 type tsPage struct {
-	points *btree.BTreeG[*pointMark] // by key
-	spans  *btree.BTreeG[*spanMark]  // disjoint, by start
+	points []pointMark
+	place  map[string]int           // in points, by key; looked up, never ranged over
+	order  []int                    // places, by key, of the points there were when a span was last asked for
+	spans  *btree.BTreeG[*spanMark] // disjoint, by start
 
 	// highest is at or above every mark of the page.
 	highest hlc.Timestamp
 	bytes   int64 // about what the marks take; splitting and joining count as well
 
-	slab    []pointMark // the marks to be used next: one allocation for many
-	probe   pointMark   // scratch for lookups
-	from    spanMark    // scratch for lookups
+	from    spanMark // scratch for lookups
 	scratch []*spanMark
 }
 
 type pointMark struct {
-	key  keys.Key
+	key  string
 	mark ReadMark
 }
 
@@ -35,35 +39,40 @@ type spanMark struct {
 	mark     ReadMark
 }
 
-// What a mark takes besides its keys, in bytes: itself, and its share of the tree.
+// What a mark takes besides its keys, in bytes: itself, and its share of table or tree.
 const (
 	pointMarkBytes = 72
 	spanMarkBytes  = 112
 )
 
-// maxSlab bounds how many marks are allocated at once.
-const maxSlab = 64
-
 func (p *tsPage) addPoint(k keys.Key, m ReadMark) {
 	p.highest = p.highest.Forward(m.TS)
-	if p.points == nil {
-		p.points = btree.NewBTreeGOptions(func(a, b *pointMark) bool {
-			return bytes.Compare(a.key, b.key) < 0
-		}, btree.Options{NoLocks: true})
-	}
-	p.probe.key = k
-	old, ok := p.points.Get(&p.probe)
-	p.probe.key = nil
-	if ok {
-		old.mark = old.mark.Join(m)
+	if i, ok := p.place[string(k)]; ok {
+		p.points[i].mark = p.points[i].mark.Join(m)
 		return
 	}
-	if len(p.slab) == cap(p.slab) {
-		p.slab = make([]pointMark, 0, min(max(2*cap(p.slab), 1), maxSlab))
+	if p.place == nil {
+		p.place = map[string]int{}
 	}
-	p.slab = append(p.slab, pointMark{k, m})
-	p.points.Set(&p.slab[len(p.slab)-1])
+	key := string(k)
+	p.place[key] = len(p.points)
+	p.points = append(p.points, pointMark{key, m})
 	p.bytes += pointMarkBytes + int64(len(k))
+}
+
+// within lists the places of the points in s, which is no point, in order.
+func (p *tsPage) within(s keys.Span) []int {
+	if len(p.order) < len(p.points) {
+		for i := len(p.order); i < len(p.points); i++ {
+			p.order = append(p.order, i)
+		}
+		slices.SortFunc(p.order, func(a, b int) int { return strings.Compare(p.points[a].key, p.points[b].key) })
+	}
+	at := func(k keys.Key) int {
+		return sort.Search(len(p.order), func(n int) bool { return p.points[p.order[n]].key >= string(k) })
+	}
+	from := at(s.Key)
+	return p.order[from:max(from, at(s.EndKey))]
 }
 
 // addSpan joins m to everything in s: the spans that overlap s are cut at its bounds,
@@ -149,12 +158,8 @@ func (p *tsPage) overlapping(s keys.Span) []*spanMark {
 
 // maxPoint joins m with the marks at k.
 func (p *tsPage) maxPoint(k keys.Key, m ReadMark) ReadMark {
-	if p.points != nil {
-		p.probe.key = k
-		if o, ok := p.points.Get(&p.probe); ok {
-			m = m.Join(o.mark)
-		}
-		p.probe.key = nil
+	if i, ok := p.place[string(k)]; ok {
+		m = m.Join(p.points[i].mark)
 	}
 	for _, o := range p.overlapping(keys.Span{Key: k}) {
 		m = m.Join(o.mark)
@@ -164,16 +169,8 @@ func (p *tsPage) maxPoint(k keys.Key, m ReadMark) ReadMark {
 
 // maxSpan joins m with the marks in s, which is no point.
 func (p *tsPage) maxSpan(s keys.Span, m ReadMark) ReadMark {
-	if p.points != nil {
-		p.probe.key = s.Key
-		p.points.Ascend(&p.probe, func(o *pointMark) bool {
-			if bytes.Compare(o.key, s.EndKey) >= 0 {
-				return false
-			}
-			m = m.Join(o.mark)
-			return true
-		})
-		p.probe.key = nil
+	for _, i := range p.within(s) {
+		m = m.Join(p.points[i].mark)
 	}
 	for _, o := range p.overlapping(s) {
 		m = m.Join(o.mark)
@@ -184,14 +181,9 @@ func (p *tsPage) maxSpan(s keys.Span, m ReadMark) ReadMark {
 // each calls fn with what the page holds in s, which is no point, cut to its bounds:
 // points in order, then spans in order.
 func (p *tsPage) each(s keys.Span, fn func(keys.Span, ReadMark)) {
-	if p.points != nil {
-		p.points.Ascend(&pointMark{key: s.Key}, func(o *pointMark) bool {
-			if bytes.Compare(o.key, s.EndKey) >= 0 {
-				return false
-			}
-			fn(keys.Span{Key: o.key}, o.mark)
-			return true
-		})
+	for _, i := range p.within(s) {
+		o := &p.points[i]
+		fn(keys.Span{Key: keys.Key(o.key)}, o.mark)
 	}
 	for _, o := range p.overlapping(s) {
 		if cut, ok := (keys.Span{Key: o.key, EndKey: o.end}).Intersect(s); ok {
