@@ -25,7 +25,7 @@ import (
 //
 // Locks without value are released when the transaction is over or in a higher epoch.
 func (w *Writer) ResolveIntent(k keys.Key, u kv.LockUpdate) (changed bool, err error) {
-	st, err := look(w.Reader, k)
+	st, err := lookFront(w.Reader, k)
 	if err != nil || st.rec == nil {
 		return false, err
 	}
@@ -59,10 +59,14 @@ func (w *Writer) ResolveIntent(k keys.Key, u kv.LockUpdate) (changed bool, err e
 		}
 		changed = true
 	}
-	if changed {
-		w.replace(k, &st, rest, prov)
+	if !changed {
+		return false, nil
 	}
-	return changed, nil
+	if err := st.lookBelow(w.Reader, k); err != nil {
+		return false, err
+	}
+	w.replace(k, &st, rest, prov)
+	return true, nil
 }
 
 // ResolveIntentRange is ResolveIntent of every key in the span, in ascending order; if
@@ -149,7 +153,7 @@ type QueryIntentResult struct {
 // write that was not found does not come later is for the caller, who must record
 // that somebody has read the key at txn.WriteTS.
 func QueryIntent(r storage.Reader, k keys.Key, txn *kv.TxnMeta) (QueryIntentResult, error) {
-	st, err := look(r, k)
+	st, err := lookFront(r, k)
 	if err != nil {
 		return QueryIntentResult{}, err
 	}

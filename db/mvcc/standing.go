@@ -33,10 +33,21 @@ func (st *standing) newest() Value {
 	return st.last
 }
 
-// look reads what k holds. What the engine has of one key grows at its front, as
-// storage.Reader's Front wants it: a version is written above all that stand, a provisional
-// one together with its record, and whatever is garbage is only removed.
+// look reads what k holds.
 func look(r storage.Reader, k keys.Key) (st standing, err error) {
+	if st, err = lookFront(r, k); err == nil && st.rec != nil {
+		err = st.lookBelow(r, k)
+	}
+	return st, err
+}
+
+// lookFront is look without the newest committed version of a key that has a record,
+// for those who ask about the intent alone.
+//
+// What the engine has of one key grows at its front, as storage.Reader's Front wants it:
+// a version is written above all that stand, a provisional one together with its record,
+// and whatever is garbage is only removed. So does the rest of it, from any version on.
+func lookFront(r storage.Reader, k keys.Key) (st standing, err error) {
 	lo, hi := pointBounds(k)
 	first, val, ok, err := r.Front(lo, hi)
 	if !ok || err != nil {
@@ -54,32 +65,40 @@ func look(r storage.Reader, k keys.Key) (st standing, err error) {
 	if st.rec, err = DecodeRecord(first, val); err != nil {
 		return st, err
 	}
-	it := r.NewIter(appendVersion(lo, hlc.Max), hi)
-	defer it.Close()
-	it.First()
 	if in := st.rec.Intent; in != nil {
-		if st.prov, err = version(it); err != nil {
+		if st.prov, err = newestFrom(r, appendVersion(lo, hlc.Max), hi); err != nil {
 			return st, err
 		}
-		it.Next()
 		if st.prov.Timestamp != in.Txn.WriteTS {
 			return st, &CorruptionError{lo, fmt.Sprintf("an intent at %v, where the newest version is %v", in.Txn.WriteTS, st.prov)}
 		}
 	}
-	st.last, err = version(it)
-	return st, err
+	return st, nil
 }
 
-// version is the one at which the iterator stands, the zero Value if there is none.
-func version(it *storage.Iter) (Value, error) {
-	if !it.Valid() {
-		return Value{}, it.Err()
+// lookBelow adds the newest committed version of k, which has a record.
+func (st *standing) lookBelow(r storage.Reader, k keys.Key) (err error) {
+	lo, hi := pointBounds(k)
+	if st.rec.Intent == nil {
+		lo = appendVersion(lo, hlc.Max)
+	} else {
+		lo = append(appendVersion(lo, st.prov.Timestamp), 0) // right behind
 	}
-	_, at, err := splitKey(it.Key())
+	st.last, err = newestFrom(r, lo, hi)
+	return err
+}
+
+// newestFrom is the newest version of a key from lo on, the zero Value if there is none.
+func newestFrom(r storage.Reader, lo, hi []byte) (Value, error) {
+	k, v, ok, err := r.Front(lo, hi)
+	if !ok || err != nil {
+		return Value{}, err
+	}
+	_, at, err := splitKey(k)
 	if err != nil {
 		return Value{}, err
 	}
-	return decodeValue(it.Key(), it.Value(), at)
+	return decodeValue(k, v, at)
 }
 
 // replace puts rec, which may be nil or empty, with prov as its intent's value, in the
