@@ -85,11 +85,9 @@ func confChangeOf(d, next *kv.RangeDescriptor) (*raftpb.ConfChangeV2, error) {
 // checkStep refuses what would be more than one step.
 func checkStep(cc *raftpb.ConfChangeV2, next *kv.RangeDescriptor, retyped bool) (*raftpb.ConfChangeV2, error) {
 	if next.Joint() {
-		for _, r := range next.Replicas {
-			for _, c := range cc.Changes {
-				if c.NodeID == uint64(r.ReplicaID) && r.Type != kv.VoterIncoming && r.Type != kv.VoterDemoting {
-					return nil, fmt.Errorf("%s changes with voters in %s", r, next)
-				}
+		for _, c := range cc.Changes {
+			if r, _ := next.ReplicaByID(kv.ReplicaID(c.NodeID)); r.Type != kv.VoterIncoming && r.Type != kv.VoterDemoting {
+				return nil, fmt.Errorf("replica %d changes with voters in %s", c.NodeID, next)
 			}
 		}
 		if retyped {

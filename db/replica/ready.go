@@ -155,22 +155,22 @@ func (r *Replica) storageAppend(m *raftpb.Message) {
 	if len(m.Entries) > 0 {
 		r.log.append(b, m.Entries)
 	}
+	// Term and vote are promises. The commit index is not: what it covers stands in the
+	// synced logs of a majority, and it follows from what is applied or is learnt again from
+	// the leader. So it is written when there is another reason, and not beside each entry.
+	// One is a change of configuration among the entries. That was proposed when the change
+	// before it had applied, as the index shows: without it, this replica would stand for
+	// election after a restart by a configuration two steps old, whose majorities need not
+	// overlap with those of now.
+	write := m.Snapshot != nil || slices.ContainsFunc(m.Entries, changesConf)
 	if hs := (raftpb.HardState{Term: m.Term, Vote: m.Vote, Commit: m.Commit}); !raft.IsEmptyHardState(hs) {
-		voted := hs.Term != r.hard.Term || hs.Vote != r.hard.Vote
+		write = write || hs.Term != r.hard.Term || hs.Vote != r.hard.Vote
 		hs.Commit = max(hs.Commit, r.hard.Commit)
 		r.hard = hs
-		// Term and vote are promises. The commit index is not: what it covers stands
-		// in the synced logs of a majority, and it follows from what is applied or is
-		// learnt again from the leader. So it is written when there is another reason,
-		// and not beside each entry.
-		// Nor is it if a change of configuration is among the entries. That one was
-		// proposed when the change before it had applied, which the index shows: without
-		// it, this replica would stand for election after a restart by a configuration
-		// two steps old, whose majorities need not overlap with those of now.
-		if voted || m.Snapshot != nil || slices.ContainsFunc(m.Entries, changesConf) {
-			r.scratch = encodeHardState(r.scratch[:0], &hs)
-			b.Put(keys.HardStateKey(r.rangeID), r.scratch)
-		}
+	}
+	if write {
+		r.scratch = encodeHardState(r.scratch[:0], &r.hard)
+		b.Put(keys.HardStateKey(r.rangeID), r.scratch)
 	}
 	n := len(r.appends)
 	switch {

@@ -43,6 +43,8 @@ const (
 	// take back what it did.
 	changePatience = time.Minute
 	changeUndo     = 10 * time.Second
+	// changeGrace is how long the store of a learner may be down.
+	changeGrace = 5 * time.Second
 	// changePause is how long it waits between two looks at something that takes time.
 	changePause = 50 * time.Millisecond
 )
@@ -212,6 +214,7 @@ func (c *change) awaitLearners(t env.Task) error {
 			continue
 		}
 		sent := false // if it gets lost after that, consensus asks for another
+		live := c.s.cfg.Env.Mono()
 		for index := c.r.State().AppliedIndex; !c.r.Follows(d.ReplicaID, index); {
 			if !sent && c.r.IsLeader() && !c.s.snapshots.under(c.r, d) {
 				err := c.s.snapshots.transfer(t, c.r, d)
@@ -221,6 +224,11 @@ func (c *change) awaitLearners(t env.Task) error {
 			}
 			if err := c.pause(t); err != nil {
 				return fmt.Errorf("waiting for %s to catch up: %w", d, err)
+			}
+			if now := c.s.cfg.Env.Mono(); c.s.Live(d.NodeID) {
+				live = now
+			} else if now-live > changeGrace {
+				return fmt.Errorf("waiting for %s to catch up: n%d is down", d, d.NodeID)
 			}
 		}
 		c.s.cfg.Env.Probe(probeLearnerThere)
