@@ -2,7 +2,10 @@ package nemesis
 
 import (
 	"slices"
+	"strings"
 	"time"
+
+	"simulacrum/sim/env"
 )
 
 // fault draws one fault of a kind, all but its moment.
@@ -360,10 +363,66 @@ func (g *swarm) trigger(f *Fault, family Family) {
 	if g.MaxDown == 0 || g.MaxDown > 1 && g.one(2) {
 		at = g.node()
 	}
+	g.at(f, pick(g.Rand, g.Probes), at)
+}
+
+// at has the fault wait for a probe, which a node reaches.
+func (g *swarm) at(f *Fault, p env.Probe, at Place) {
 	f.Times, f.Every = 1, 0
-	f.At = Trigger{Probe: pick(g.Rand, g.Probes), Node: at.Name, Nth: 1 + g.Int64N(1<<g.IntN(8))}
+	f.At = Trigger{Probe: p, Node: at.Name, Nth: 1 + g.Int64N(1<<g.IntN(8))}
 	if who := f.Who[0]; f.Kind == PowerLoss && (len(who) > 1 || who[0] == "all") {
 		return // these lose power together when one of them is there
 	}
 	f.Who = [][]string{{at.Name}}
+	if f.Kind == Partition {
+		f.Shape = Isolate
+	}
+}
+
+// crossroads chooses a few points in the code and has something happen at each of them
+// several times, on any node: a single fault, at one point of all, mostly meets nothing that
+// matters. The points are mostly such between two steps that belong together, where half is
+// done. What happens there is short, mostly: who comes back soon finds the other
+// half, before others have done something about it.
+func (g *swarm) crossroads(on []Family) {
+	var kinds []Kind
+	for _, k := range []Kind{Crash, Pause, PowerLoss, Partition, Reset, StallDisk} {
+		if slices.Contains(on, k.Family()) {
+			kinds = append(kinds, k)
+		}
+	}
+	if len(kinds) == 0 {
+		return
+	}
+	var halfway []env.Probe
+	for _, p := range g.Probes {
+		if strings.Contains(string(p), ", before ") {
+			halfway = append(halfway, p)
+		}
+	}
+	var points []env.Probe
+	for range 1 + g.IntN(3) {
+		if len(halfway) == 0 || g.one(4) {
+			points = append(points, pick(g.Rand, g.Probes))
+		} else {
+			points = append(points, pick(g.Rand, halfway))
+		}
+	}
+	kinds = subset(g.Rand, kinds, 2)
+	if g.victim.Name == "" {
+		g.victim = g.node()
+	}
+	for range 4 + g.IntN(10*g.Strength) {
+		k, at := pick(g.Rand, kinds), g.victim
+		f := g.fault(k, k.Family())
+		if f.For > 0 && !g.one(4) {
+			f.For = g.between(10*time.Millisecond, time.Second)
+		}
+		if g.MaxDown != 1 {
+			at = pick(g.Rand, g.Model.Topology.Nodes)
+		}
+		f.Who, f.Stagger = [][]string{{at.Name}}, 0
+		g.at(&f, pick(g.Rand, points), at)
+		g.accept(f)
+	}
 }

@@ -221,9 +221,16 @@ func TestSwarm(t *testing.T) {
 		if len(p.Faults) == 0 {
 			count["empty"]++
 		}
+		halfway := 0
 		for _, f := range p.Faults {
 			count[f.Kind.String()]++
 			count[f.Shape.String()]++
+			if strings.Contains(string(f.At.Probe), ", before ") {
+				halfway++
+			}
+			if f.At.Probe != "" && f.Kind == Partition {
+				count["partition at probe"]++
+			}
 			if f.At.Probe != "" {
 				count["probe"]++
 			} else if f.At.T < b.From || f.end(b.To) > b.To {
@@ -251,8 +258,11 @@ func TestSwarm(t *testing.T) {
 				count["to"]++
 			}
 		}
+		if halfway > b.Strength+1 { // more than come of waiting for any point
+			count["crossroads"]++
+		}
 	}
-	want := []string{"probe", "clients", "repeated", "staggered", "clocks beyond", "rolling restart", "storm", "range at probe", "to"}
+	want := []string{"probe", "clients", "repeated", "staggered", "clocks beyond", "rolling restart", "storm", "range at probe", "to", "partition at probe", "crossroads"}
 	for _, k := range Kinds() {
 		want = append(want, k.String())
 	}

@@ -59,6 +59,9 @@ func Swarm(rng *rand.Rand, b Bounds) *Plan {
 	for _, family := range on {
 		g.family(family)
 	}
+	if g.atProbes && !g.one(3) {
+		g.crossroads(on)
+	}
 	g.plan.Sort()
 	return g.plan
 }

@@ -2,6 +2,7 @@ package workloads
 
 import (
 	"fmt"
+	"strings"
 
 	"simulacrum/checker"
 	"simulacrum/checker/history"
@@ -13,6 +14,10 @@ import (
 // while others read the whole group: who saw x before y, and who y before x?
 //
 //	s03/fork/000012/0   s08/fork/000012/1   s01/fork/000012/2
+//
+// Half of the writers write a key of their own beside it, first and in another range, as
+// one does who keeps a journal. Nobody reads it, but such a commit is one of two ranges:
+// for a while it is acknowledged, and the record that says so is not where the key is.
 type forks struct {
 	*base
 	open []*fork // groups that are written and read now
@@ -59,7 +64,7 @@ func (f *forks) once(t env.Task, c *Client) outcome {
 	p.vanish = min(p.vanish, 0)
 	if write := g.written < len(g.keys) && weighted(c.Rand, f.Txn.Read, f.Txn.Write) == 1; write {
 		p.kind, p.o.At, p.pause = kindReadWrite, Timestamp{}, 0
-		p.moves[0] = move{kind: moveWrite, at: g.written}
+		p.moves[0] = move{kind: moveWrite, at: g.written, delta: c.Rand.Int64N(2)}
 		g.written++
 	} else {
 		if p.kind != kindPast {
@@ -72,11 +77,24 @@ func (f *forks) once(t env.Task, c *Client) outcome {
 		f.open[i] = f.begin()
 	}
 	return f.follow(t, c, p, func(x *transaction, m move) error {
-		if m.kind == moveWrite {
+		switch {
+		case m.kind == moveWrite && m.delta == 1:
+			return x.do(t, putStep(f.journal(c, g.keys[m.at]), f.fresh()), putStep(g.keys[m.at], f.fresh()))
+		case m.kind == moveWrite:
 			return x.do(t, putStep(g.keys[m.at], f.fresh()))
 		}
 		return f.read(t, x, g, p)
 	}, nil)
+}
+
+// journal is a key of the client's own, in the range after that of another key.
+func (f *forks) journal(c *Client, key string) string {
+	for slot := range f.Slots {
+		if strings.HasPrefix(key, slotPrefix(slot)) {
+			return slotPrefix((slot+1)%f.Slots) + "journal/" + c.Name()
+		}
+	}
+	panic("workloads: a key in no slot: " + key)
 }
 
 // read reads a group in some order, at leisure if it is a long transaction.

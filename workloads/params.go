@@ -78,7 +78,7 @@ func Defaults() Params {
 		Registers: 60, Increments: 20, Sets: 20,
 		Txn: Txn{Ops: 6, Read: 35, Write: 30, CAS: 4, InitPut: 3, Delete: 5, DeleteRange: 2, Scan: 6, Reverse: 3, Limited: 4,
 			Shared: 6, Exclusive: 12, ReadOnly: 15, Past: 6, Nested: 10, Alone: 6, Long: 6, Pause: 200 * time.Millisecond,
-			Vanish: 4, Away: 8 * time.Second, Low: 8, High: 8, Again: 25, PerKey: 48},
+			Vanish: 4, Away: 8 * time.Second, Low: 8, High: 8, Again: 35, PerKey: 48},
 	}
 }
 

@@ -61,7 +61,7 @@ const (
 	ProbeTxnAbortNoticed  env.Probe = "txn: heartbeat finds transaction aborted"
 	ProbeTxnWriteLost     env.Probe = "txn: write in flight did not come to be"
 	ProbeTxnStagedTooLow  env.Probe = "txn: staged below a write"
-	ProbeTxnStaged        env.Probe = "txn: implicitly committed, not yet explicitly"
+	ProbeTxnStaged        env.Probe = "txn: implicitly committed, before it is explicit"
 	ProbeTxnRecovered     env.Probe = "txn: others have committed it"
 	ProbeTxnRefreshed     env.Probe = "txn: refreshed"
 	ProbeTxnRefreshFailed env.Probe = "txn: refresh failed"

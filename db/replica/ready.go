@@ -59,6 +59,10 @@ func (r *Replica) Step(m *Message) {
 // calls it for each replica that is in line.
 func (r *Replica) Drain() {
 	r.queued = false
+	if r.ackedEarly {
+		r.ackedEarly = false
+		r.cfg.Env.Probe(probeAckedEarly)
+	}
 	for !r.gone && r.rn.HasReady() {
 		r.cfg.Env.Charge(env.ClassRaft, 1)
 		rd := r.rn.Ready()

@@ -129,11 +129,14 @@ type Replica struct {
 
 	election election
 	queued   bool // in the store's line for Drain
-	quiesced bool // see quiesce.go
-	ticks    int  // since start
-	lastUse  int  // ticks at the last request
-	gone     bool // see gone.go
-	removed  bool // gone because the range has it no more
+	// ackedEarly says that a write was acknowledged whose entry has not left yet: a
+	// process that dies now has promised what nobody else will ever hear of.
+	ackedEarly bool
+	quiesced   bool // see quiesce.go
+	ticks      int  // since start
+	lastUse    int  // ticks at the last request
+	gone       bool // see gone.go
+	removed    bool // gone because the range has it no more
 	// newcomers are those who have spoken to r and are not in its descriptor yet.
 	newcomers []kv.ReplicaDescriptor
 	newborn   bool // begun by a split at the leader, and without a leader so far

@@ -256,7 +256,7 @@ func (c *call) propose(t env.Task, ev *evaluation) (*kv.BatchResponse, outcome) 
 	r.wake(true)
 	r.propose(&cmd, p)
 	if ev.ackEarly() {
-		r.cfg.Env.Probe(probeAckedEarly)
+		r.ackedEarly = true
 		return ev.response(), answered
 	}
 	why, err := p.wait(t, "proposal")
