@@ -2,6 +2,7 @@ package invariants
 
 import (
 	"simulacrum/db/hlc"
+	"simulacrum/db/kv"
 	"simulacrum/db/replica"
 )
 
@@ -22,8 +23,10 @@ func (w *Watcher) lease(l *rangeLog, c *replica.Command) {
 			prev.Lease = next
 			return
 		}
-		if !c.Lease.Transfer && next.Replica != prev.Replica && !prev.Expiration.Less(next.Start) {
-			w.problem("r%d: lease %s begins before %s has run out", l.id, next, prev.Lease)
+		if !c.Lease.Transfer && next.Replica != prev.Replica {
+			if why := w.runOut(prev.Lease, next.Start); why != "" {
+				w.problem("r%d: lease %s begins before %s has run out: %s", l.id, next, prev.Lease, why)
+			}
 		}
 		if prev.servedBy != "" && !prev.maxServed.Less(next.Start) && !prev.maxServed.LessEq(handedOver(&c.Lease)) {
 			w.problem("r%d: %s served a read at %s, at or after the start of the next lease %s", l.id, prev.servedBy, prev.maxServed, next)
@@ -66,7 +69,7 @@ func (w *Watcher) Served(r *replica.Replica, ts hlc.Timestamp, sequence int64) {
 		if span.Sequence != sequence {
 			continue
 		}
-		if span.Expiration.Less(ts) {
+		if !ts.Less(w.ends(span.Lease)) {
 			w.problem("r%d: %s served a read at %s, past the end of %s", l.id, r.Self(), ts, span.Lease)
 		}
 		if i+1 < len(l.leases) && !ts.Less(l.leases[i+1].Start) && !ts.LessEq(l.leases[i+1].readBefore) {
@@ -75,9 +78,22 @@ func (w *Watcher) Served(r *replica.Replica, ts hlc.Timestamp, sequence int64) {
 		if span.maxServed.Less(ts) {
 			span.maxServed, span.servedBy = ts, r.Self().String()
 		}
+		w.heldByRecords(l, r, span.Lease)
 		break
 	}
 	w.alone(l, r)
+}
+
+// heldByRecords looks whether somebody has ended the epoch by which a replica serves at this
+// moment, and that replica does not know.
+func (w *Watcher) heldByRecords(l *rangeLog, r *replica.Replica, lease kv.Lease) {
+	if lease.Epoch == 0 || !w.ClocksWithin() {
+		return
+	}
+	w.byEpoch++
+	if since, over := w.epochs.overSince(lease.Replica.NodeID, lease.Epoch); over {
+		w.problem("r%d: %s served a read under %s, whose epoch was ended at %s", l.id, r.Self(), lease, since)
+	}
 }
 
 // alone looks for a second replica that would serve at this moment, by its own

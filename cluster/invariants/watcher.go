@@ -9,6 +9,7 @@ import (
 	"simulacrum/checker"
 	"simulacrum/cluster"
 	"simulacrum/db/hlc"
+	"simulacrum/db/keys"
 	"simulacrum/db/kv"
 	"simulacrum/db/replica"
 	"simulacrum/sim"
@@ -22,6 +23,7 @@ type Watcher struct {
 	list    []*rangeLog
 	ledger  *ledger
 	space   keyspace
+	epochs  epochs
 
 	// ClocksWithin says whether clocks are within max_offset at present: only then
 	// may two replicas not believe at one moment that they hold the lease.
@@ -35,6 +37,7 @@ type Watcher struct {
 	leases    int64
 	transfers int64
 	served    int64
+	byEpoch   int64 // reads that were held against the records of liveness
 	overlaps  int64 // moments at which two replicas were compared for a valid lease
 	sums      int64 // pairs of replicas compared byte by byte
 	truncated int64
@@ -81,7 +84,7 @@ var _ replica.Observer = (*Watcher)(nil)
 // New returns a watcher, to be given to cluster.New as its Observer and then to
 // Attach.
 func New() *Watcher {
-	return &Watcher{ranges: map[kv.RangeID]*rangeLog{}, ledger: newLedger(), ClocksWithin: func() bool { return true }}
+	return &Watcher{ranges: map[kv.RangeID]*rangeLog{}, ledger: newLedger(), epochs: newEpochs(), ClocksWithin: func() bool { return true }}
 }
 
 // Attach tells the watcher whom it watches.
@@ -142,7 +145,7 @@ func (w *Watcher) Applied(r *replica.Replica, index uint64, c *replica.Command, 
 func digestOf(c *replica.Command, why replica.Rejection) uint64 {
 	h := xxhash.Sum64(c.Batch) ^ uint64(c.ID)*0x9e3779b97f4a7c15 ^ uint64(c.Kind)<<56 ^ uint64(why)<<48
 	h ^= uint64(c.LeaseSequence)<<32 ^ c.MaxLeaseIndex ^ uint64(c.WriteTS.Wall)
-	h ^= uint64(c.Lease.Next.Expiration.Wall)<<1 ^ uint64(c.TruncateTo)
+	h ^= uint64(c.Lease.Next.Expiration.Wall)<<1 ^ uint64(c.Lease.Next.Epoch)<<32 ^ uint64(c.TruncateTo)
 	return h | 1
 }
 
@@ -191,6 +194,11 @@ func (w *Watcher) write(l *rangeLog, r *replica.Replica, c *replica.Command) {
 	var err error
 	if l.versions, err = w.ledger.apply(c.Batch, l.versions); err != nil {
 		w.problem("r%d: replica %s applied a batch that makes no sense: %v", l.id, r.Self(), err)
+	}
+	if d := r.Desc(); d.StartKey.Less(keys.ClientStart) {
+		if err := w.epochs.apply(c.Batch); err != nil {
+			w.problem("r%d: liveness records: %v", l.id, err)
+		}
 	}
 	if n := len(l.leases); n > 0 {
 		l.leases[n-1].maxLocal = l.leases[n-1].maxLocal.Forward(w.ledger.local)
@@ -257,6 +265,7 @@ func (w *Watcher) Verdicts() []checker.Verdict {
 		{Name: "leases", N: w.leases},
 		{Name: "transfers", N: w.transfers},
 		{Name: "reads held against leases", N: w.served},
+		{Name: "reads held against epochs", N: w.byEpoch},
 		{Name: "replicas compared", N: w.sums},
 		{Name: "truncations", N: w.truncated},
 		{Name: "snapshots", N: w.snapshots},

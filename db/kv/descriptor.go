@@ -196,14 +196,16 @@ func ParseDescriptor(b []byte) (*RangeDescriptor, error) {
 	return d, nil
 }
 
-// Lease gives one replica the right to serve its range, from Start until
-// Expiration. The zero Lease is none.
+// Lease gives one replica the right to serve its range, from Start until Expiration or, if
+// it has an Epoch, for as long as the liveness of the holder's node keeps that epoch up. The
+// zero Lease is none.
 type Lease struct {
 	Sequence   int64 // grows by one with each change of holder, and each new acquisition
 	Replica    ReplicaDescriptor
 	Start      hlc.Timestamp
-	Expiration hlc.Timestamp
+	Expiration hlc.Timestamp // empty for a lease of an epoch
 	ProposedTS hlc.Timestamp // the holder's clock when it asked
+	Epoch      int64         // of the holder's node; 0: the lease ends at its Expiration
 }
 
 // IsEmpty reports that there is no lease.
@@ -214,24 +216,29 @@ func (l Lease) String() string {
 	if l.IsEmpty() {
 		return "no lease"
 	}
+	if l.Epoch > 0 {
+		return fmt.Sprintf("lease %d %s from %s in epoch %d, proposed %s", l.Sequence, l.Replica, l.Start, l.Epoch, l.ProposedTS)
+	}
 	return fmt.Sprintf("lease %d %s [%s, %s) proposed %s", l.Sequence, l.Replica, l.Start, l.Expiration, l.ProposedTS)
 }
 
 // Size is the length of Encode's output.
 func (l Lease) Size() int {
-	return codec.SizeVarint(l.Sequence) + l.Replica.Size() + l.Start.Size() + l.Expiration.Size() + l.ProposedTS.Size()
+	return codec.SizeVarint(l.Sequence) + l.Replica.Size() + l.Start.Size() + l.Expiration.Size() + l.ProposedTS.Size() +
+		codec.SizeVarint(l.Epoch)
 }
 
 // Encode appends the lease.
 func (l Lease) Encode(b []byte) []byte {
 	b = l.Replica.Encode(codec.AppendVarint(b, l.Sequence))
-	return l.ProposedTS.Encode(l.Expiration.Encode(l.Start.Encode(b)))
+	b = l.ProposedTS.Encode(l.Expiration.Encode(l.Start.Encode(b)))
+	return codec.AppendVarint(b, l.Epoch)
 }
 
 // DecodeLease reads what Encode wrote.
 func DecodeLease(r *codec.Reader) Lease {
 	return Lease{
 		Sequence: r.Varint(), Replica: DecodeReplicaDescriptor(r),
-		Start: hlc.Decode(r), Expiration: hlc.Decode(r), ProposedTS: hlc.Decode(r),
+		Start: hlc.Decode(r), Expiration: hlc.Decode(r), ProposedTS: hlc.Decode(r), Epoch: r.Varint(),
 	}
 }

@@ -100,6 +100,8 @@ const (
 	probeLeaseStasis       env.Probe = "replica: request in the lease's stasis"
 	probeLeaseProscribed   env.Probe = "replica: lease of an earlier incarnation found"
 	probeLeaseTooShort     env.Probe = "replica: request beyond the lease"
+	probeEpochEnding       env.Probe = "replica: epoch to be ended for a lease"
+	probeEpochEnded        env.Probe = "replica: epoch ended, before the lease"
 	probeLeadershipFollows env.Probe = "replica: leadership handed to the leaseholder"
 	probeCampaign          env.Probe = "replica: campaign"
 	probeForgetLeader      env.Probe = "replica: woke, leader dead"
@@ -141,7 +143,7 @@ func Probes() []env.Probe {
 	return []env.Probe{probeAppendUnsynced, probeAppliedUnacked, probeEvaluated, probeLeaseMoved, probeReproposed,
 		probeNewLeaseIndex, probeRejectedLease, probeRejectedIndex, probeRejectedPrevious, probeAmbiguous,
 		probeLeaseAcquired, probeLeaseExtended, probeLeaseRevoked, probeLeaseTransferred, probeLeaseStasis,
-		probeLeaseProscribed, probeLeaseTooShort, probeLeadershipFollows, probeCampaign, probeForgetLeader, probeLogConflict,
+		probeLeaseProscribed, probeLeaseTooShort, probeEpochEnding, probeEpochEnded, probeLeadershipFollows, probeCampaign, probeForgetLeader, probeLogConflict,
 		probeTruncated, probeTruncationHeld, probeQuiesced, probeWoke, probeSnapshotInstalled,
 		probeSnapshotIgnored, probeClockBehindWrites, probeAckedEarly, probeWriteForwarded, probeForwarded,
 		probeUncertain, probePrevented, probeAbortSpan, probeRecordRefused, probeStaged, probeStagingVoid,

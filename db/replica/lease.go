@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"errors"
 	"fmt"
 
 	"go.etcd.io/raft/v3"
@@ -26,9 +27,11 @@ const (
 	LeaseExpired                       // over by our clock, whoever held it
 	LeaseRevoked                       // own, given up for a transfer
 	LeaseProscribed                    // own, of an earlier incarnation
+	LeaseLapsed                        // another's, of an epoch that has expired and must be ended before anybody else has one
+	LeaseUnknown                       // another's, of an epoch about which nothing is known here
 )
 
-var leaseStatusNames = [...]string{"none", "valid", "another's", "in stasis", "expired", "revoked", "proscribed"}
+var leaseStatusNames = [...]string{"none", "valid", "another's", "in stasis", "expired", "revoked", "proscribed", "lapsed", "unknown"}
 
 // String names the status.
 func (s LeaseStatus) String() string { return leaseStatusNames[s] }
@@ -41,6 +44,9 @@ type leaseKeeper struct {
 	revoked int64
 	// request is the lease request in flight that all who need the lease wait for.
 	request *proposal
+	// step is what is being done so that r may have, or keep, a lease of an epoch: see
+	// epochStep. Nil: nothing.
+	step *env.Promise[struct{}]
 }
 
 // LeaseStatus judges the applied lease at time now.
@@ -49,6 +55,8 @@ func (r *Replica) LeaseStatus(now hlc.Timestamp) LeaseStatus {
 	switch {
 	case l.Sequence == 0:
 		return LeaseNone
+	case l.Epoch > 0:
+		return r.epochLeaseStatus(now)
 	case !now.LessEq(l.Expiration):
 		return LeaseExpired
 	case l.Replica.ReplicaID != r.self.ReplicaID:
@@ -72,7 +80,8 @@ func (r *Replica) now() hlc.Timestamp {
 func (r *Replica) HoldsLease() bool { return r.LeaseStatus(r.now()) == LeaseValid }
 
 // requestLease proposes a lease for r, or joins the request in flight. It returns
-// nil if r may not ask: it does not lead, or another's lease is not over.
+// nil if r may not ask: it does not lead, or another's lease is not over, or the next one
+// is of an epoch that r's node does not hold.
 func (r *Replica) requestLease() *proposal {
 	if r.lease.request != nil {
 		return r.lease.request
@@ -83,17 +92,22 @@ func (r *Replica) requestLease() *proposal {
 	}
 	now := r.cfg.Clock.Now()
 	prev := r.state.Lease
-	next := kv.Lease{
-		Sequence: prev.Sequence + 1, Replica: asHolder(r.self), ProposedTS: now,
-		Start: now, Expiration: now.Add(r.cfg.Tunables.LeaseDuration),
-	}
+	var next kv.Lease
 	switch r.LeaseStatus(now) {
-	case LeaseOther:
+	case LeaseOther, LeaseLapsed, LeaseUnknown:
 		return nil
 	case LeaseValid, LeaseStasis:
+		if prev.Epoch > 0 {
+			return nil // heartbeats prolong it
+		}
 		// The same lease, prolonged: nothing that was promised under it changes.
-		next.Sequence, next.Start = prev.Sequence, prev.Start
-		next.Expiration = next.Expiration.Forward(prev.Expiration)
+		next = prev
+		next.ProposedTS, next.Expiration = now, now.Add(r.cfg.Tunables.LeaseDuration).Forward(prev.Expiration)
+	default:
+		var err error
+		if next, err = r.leaseFor(r.self, now); err != nil {
+			return nil
+		}
 	}
 	c := Command{Kind: KindLease, LeaseSequence: prev.Sequence, Lease: LeaseChange{
 		Next: next, PrevSequence: prev.Sequence, PrevProposed: prev.ProposedTS,
@@ -101,6 +115,19 @@ func (r *Replica) requestLease() *proposal {
 	r.wake(true)
 	r.lease.request = r.propose(&c, &proposal{})
 	return r.lease.request
+}
+
+// leaseFor is a new lease for a replica, which follows the present one and begins at now,
+// or above what was served under an epoch that is over. The error says why there is none.
+func (r *Replica) leaseFor(to kv.ReplicaDescriptor, now hlc.Timestamp) (kv.Lease, error) {
+	next := kv.Lease{Sequence: r.state.Lease.Sequence + 1, Replica: asHolder(to), ProposedTS: now, Start: r.startAfterEpoch(now)}
+	if !r.usesEpochs() {
+		next.Expiration = now.Add(r.cfg.Tunables.LeaseDuration)
+		return next, nil
+	}
+	var err error
+	next.Epoch, err = r.epochFor(to, now)
+	return next, err
 }
 
 // readsBefore is what may have been read under leases before Next: what its last
@@ -171,7 +198,7 @@ func (r *Replica) tickLease() {
 	now := r.cfg.Clock.Now()
 	switch r.LeaseStatus(now) {
 	case LeaseValid, LeaseStasis:
-		if r.state.Lease.Expiration.Less(now.Add(r.cfg.Tunables.LeaseRenewBefore)) {
+		if r.state.Lease.Epoch == 0 && r.state.Lease.Expiration.Less(now.Add(r.cfg.Tunables.LeaseRenewBefore)) {
 			r.requestLease()
 		}
 	}
@@ -183,10 +210,10 @@ func (r *Replica) followLease() {
 	if r.role != raft.StateLeader || r.quiesced {
 		return
 	}
-	l := &r.state.Lease
-	if l.Sequence == 0 || l.Replica.ReplicaID == r.self.ReplicaID || l.Expiration.Less(r.now()) {
+	if r.LeaseStatus(r.now()) != LeaseOther {
 		return
 	}
+	l := &r.state.Lease
 	st := r.rn.BasicStatus()
 	if st.LeadTransferee == uint64(l.Replica.ReplicaID) {
 		return
@@ -270,12 +297,13 @@ func (r *Replica) TransferLease(t env.Task, target kv.StoreID) (kv.Lease, *kv.Er
 		}
 		return kv.Lease{}, r.errorf(kv.NodeUnavailable, "the lease is %s or being renewed", r.LeaseStatus(start))
 	}
+	next, err := r.leaseFor(to, start)
+	if err != nil {
+		r.requests.Latches().Release(guard)
+		return kv.Lease{}, r.errorf(kv.NodeUnavailable, "%s", err)
+	}
 	r.lease.revoked = prev.Sequence
 	r.cfg.Env.Probe(probeLeaseRevoked)
-	next := kv.Lease{
-		Sequence: prev.Sequence + 1, Replica: asHolder(to), Start: start, ProposedTS: start,
-		Expiration: start.Add(r.cfg.Tunables.LeaseDuration),
-	}
 	c := Command{Kind: KindLease, LeaseSequence: prev.Sequence, Lease: LeaseChange{
 		Next: next, PrevSequence: prev.Sequence, PrevProposed: prev.ProposedTS, Transfer: true,
 		Reads: r.readSummary(start),
@@ -305,6 +333,9 @@ func (r *Replica) readSummary(start hlc.Timestamp) concurrency.ReadSummary {
 // leaseCovers reports that what happens at ts, under the own lease, is out of the reach
 // of whoever has the next one.
 func (r *Replica) leaseCovers(ts hlc.Timestamp) bool {
+	if l := &r.state.Lease; l.Epoch > 0 {
+		return r.cfg.Epochs.HoldsEpoch(l.Epoch, ts)
+	}
 	return ts.Less(r.state.Lease.Expiration.Add(-r.cfg.Clock.MaxOffset()))
 }
 
@@ -329,12 +360,7 @@ func (r *Replica) awaitLease(t env.Task, ts hlc.Timestamp) *kv.Error {
 		case LeaseProscribed:
 			r.cfg.Env.Probe(probeLeaseProscribed)
 		}
-		p := r.requestLease()
-		if p == nil {
-			r.wake(true)
-			return r.notLeaseholder()
-		}
-		if _, err := p.wait(t, "lease request"); err != nil {
+		if err := r.bringLease(t, status); err != nil {
 			if t.Err() != nil {
 				return r.errorf(kv.Timeout, "waiting for a lease: %s", err)
 			}
@@ -344,17 +370,41 @@ func (r *Replica) awaitLease(t env.Task, ts hlc.Timestamp) *kv.Error {
 	return r.notLeaseholder()
 }
 
+// bringLease takes the next step towards a lease, if it is up to r, and waits until it is
+// taken.
+func (r *Replica) bringLease(t env.Task, status LeaseStatus) error {
+	prolong := status == LeaseValid || status == LeaseStasis
+	if r.state.Lease.Epoch > 0 || r.usesEpochs() && !prolong {
+		// Whoever holds a lease keeps its epoch up, whether or not it leads.
+		if !prolong && r.role != raft.StateLeader {
+			r.wake(true)
+			return errNotLeading
+		}
+		return r.epochStep(t)
+	}
+	p := r.requestLease()
+	if p == nil {
+		r.wake(true)
+		return errNotLeading
+	}
+	_, err := p.wait(t, "lease request")
+	return err
+}
+
+var errNotLeading = errors.New("not the leader, who alone may ask for a lease")
+
 // maxLeaseAttempts bounds how often one request asks for a lease that others
-// take from it, or that is over when it comes.
-const maxLeaseAttempts = 4
+// take from it, or that is over when it comes. The first lease of an epoch takes four
+// steps: to read another's record and end his epoch, to have one of its own, and to ask.
+const maxLeaseAttempts = 6
 
 // notLeaseholder redirects to the holder of a lease in force, else to the leader,
 // who alone may take one. That guess is a lease of sequence 0.
 func (r *Replica) notLeaseholder() *kv.Error {
 	err := r.errorf(kv.NotLeaseholder, "%s", r.self)
 	err.Descs = []*kv.RangeDescriptor{r.state.Desc}
-	l := r.state.Lease
-	if l.Sequence > 0 && l.Replica.ReplicaID != r.self.ReplicaID && r.now().LessEq(l.Expiration) {
+	if r.LeaseStatus(r.now()) == LeaseOther {
+		l := r.state.Lease
 		err.Lease = &l
 		return err
 	}

@@ -46,8 +46,7 @@ func (r *Replica) tickQuiesce() {
 	if st.LeadTransferee != raft.None || st.Commit != last || st.Applied != last || r.rn.HasReady() {
 		return
 	}
-	l := &r.state.Lease
-	if l.Sequence > 0 && l.Replica.ReplicaID != r.self.ReplicaID && r.now().LessEq(l.Expiration) {
+	if r.LeaseStatus(r.now()) == LeaseOther {
 		return // leadership is about to follow the lease
 	}
 	ready := true

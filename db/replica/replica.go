@@ -29,6 +29,9 @@ type Config struct {
 	Tunables *Tunables
 	Host     Host
 	Observer Observer // may be nil
+	// Epochs are the node's and those of others. Nil until the node knows, and in a store
+	// without liveness: then no lease is of an epoch.
+	Epochs Epochs
 	// MinProposed is the clock's reading when this incarnation began. Leases that
 	// were proposed before it are not used: what they promised about reads was
 	// known only to the memory of an earlier incarnation.

@@ -12,6 +12,7 @@ func (s *Server) startLiveness() {
 	s.liveness = liveness.New(liveness.Config{
 		Env: s.env, Clock: s.clock, DB: s.db, NodeID: s.cfg.NodeID, Gossip: s.gossip, Decommissioned: s.decommissioned,
 	})
+	s.store.SetEpochs(s.liveness)
 	s.liveness.Start()
 }
 

@@ -133,6 +133,10 @@ func Open(t env.Task, cfg Config) (*Store, error) {
 	return s, nil
 }
 
+// SetEpochs has leases hang on the epochs of nodes. Liveness is younger than the store,
+// whose incarnation it tells others; this is called before anything else happens.
+func (s *Store) SetEpochs(e replica.Epochs) { s.rcfg.Epochs = e }
+
 func (s *Store) incarnate(t env.Task) error {
 	v, _, err := s.cfg.Engine.Get(incarnationKey)
 	if err != nil {
