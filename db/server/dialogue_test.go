@@ -32,9 +32,11 @@ import (
 //	lose answers M                                 so of all, until release
 //	hold M | release                               such batches wait where they are sent
 //	crash n | start n | cut n n | heal | clock n D | transfer rN n | gc rN MS
+//	move rN n                                      a transfer that is tried once, and may fail
 //	split k [&] | merge k [&]                      asked of the range that holds k
 //	change k [+n4] [-n1] [~n5] [lease=n2] [&]      so: adds, removes, makes non-voting
-//	run D | state | locks | ranges
+//	run D | state | locks | ranges | leases rN ...
+//	pause n | resume n | silence n                 the last ends a node's heartbeats, and nothing else
 //
 // Left out are the search for the leaseholder, and heartbeats that find nothing new.
 //
@@ -246,6 +248,8 @@ func (d *dialogue) line(f []string) {
 	case len(f) > 1 && len(f[0]) == 2 && f[0][0] == 'n':
 		n := d.w.node(nodeID(f[0]))
 		d.step(n, f[0], background, func(t env.Task) (string, error) { return plain(t, n.db, f[1], f[2:]) })
+	case f[0] == "move":
+		d.move(rangeID(f[1]), nodeID(f[2]), background)
 	default:
 		d.command(f)
 	}
@@ -320,6 +324,14 @@ func (d *dialogue) command(f []string) {
 		})
 	case "ranges":
 		d.ranges()
+	case "leases":
+		d.leases(f[1:])
+	case "silence":
+		w.node(nodeID(f[1])).server.liveness.Stop()
+	case "pause":
+		w.node(nodeID(f[1])).machine.Pause()
+	case "resume":
+		w.node(nodeID(f[1])).machine.Resume()
 	case "run":
 		w.run(duration(f[1]))
 	case "state":

@@ -8,6 +8,7 @@ import (
 	"simulacrum/db/kv"
 	"simulacrum/db/mvcc"
 	"simulacrum/db/replica"
+	"simulacrum/sim/env"
 )
 
 // splitAt is a key of a client, or of meta2 if it begins with @.
@@ -42,6 +43,42 @@ func (d *dialogue) ranges() {
 				formatPlaces(r.Desc()), what)
 			return true
 		})
+	}
+}
+
+// move asks the holder of a lease, once, to hand it over.
+func (d *dialogue) move(id kv.RangeID, to kv.NodeID, background bool) {
+	n, r := d.w.replica(id)
+	if n == nil {
+		d.say("  nobody has the lease")
+		return
+	}
+	d.step(n, "move", background, func(t env.Task) (string, error) {
+		if _, err := r.TransferLease(t, kv.StoreID(to)); err != nil {
+			return "", err
+		}
+		return "ok", nil
+	})
+}
+
+// leases tells what each node takes the leases of ranges for, and what is known of whoever
+// holds them.
+func (d *dialogue) leases(names []string) {
+	for _, name := range names {
+		for _, n := range d.w.nodes[:replicas] {
+			if n.server == nil {
+				d.say("  n%d is down", n.id)
+				continue
+			}
+			r := n.server.store.Replica(rangeID(name))
+			l := r.State().Lease
+			s := "an expiration"
+			if l.Epoch > 0 {
+				seen := n.server.liveness.Record(l.Replica.NodeID)
+				s = fmt.Sprintf("epoch %d, where the record of n%d says %d", l.Epoch, l.Replica.NodeID, seen.Epoch)
+			}
+			d.say("  n%d  %s: lease %d of n%d, with %s: %s", n.id, name, l.Sequence, l.Replica.NodeID, s, r.LeaseStatus(n.server.now()))
+		}
 	}
 }
 
