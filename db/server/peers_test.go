@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"simulacrum/db/gossip"
+	"simulacrum/db/hlc"
 	"simulacrum/db/kv"
 	"simulacrum/db/placement"
 	"simulacrum/sim/env"
@@ -55,6 +57,25 @@ func TestAddressesAreKept(t *testing.T) {
 	w.node(4).boot()
 	w.until(20*time.Second, "n4 does not start", func() bool { return w.node(4).server != nil })
 	w.until(20*time.Second, "n4 does not hear of n3", func() bool { return w.node(4).server.peers.known[3].desc != nil })
+}
+
+// A machine that lost its disk is another node, at the same address. The one that it was
+// cannot be reached any more, in whatever order one hears of the two, and though somebody
+// answers there.
+func TestAddressOfALostDisk(t *testing.T) {
+	w := newWorld(t, nil, nil)
+	say := func(n kv.NodeID, second int64) (*gossip.NodeDescriptor, hlc.Timestamp) {
+		return &gossip.NodeDescriptor{NodeID: n, Address: "n9"}, hlc.Timestamp{Wall: second * 1e9}
+	}
+	for _, order := range [][]kv.NodeID{{9, 1009}, {1009, 9}} {
+		p := &peers{engine: w.node(1).server.engine, known: map[kv.NodeID]peer{}}
+		for _, n := range order {
+			p.learn(say(n, int64(n)))
+		}
+		if p.address(9) != "" || p.address(1009) != "n9" {
+			t.Errorf("after %v: n9 is at %q, n1009 at %q", order, p.address(9), p.address(1009))
+		}
+	}
 }
 
 // Each node measures the clocks of others though it has nothing to say to them, also after
