@@ -19,6 +19,20 @@ type (
 	// AdminMergeResponse says what the range is now.
 	AdminMergeResponse struct{ Desc RangeDescriptor }
 
+	// RangeStatsRequest asks the leaseholder of the range that holds Key about the range.
+	RangeStatsRequest struct {
+		RequestHeader
+		Key keys.Key
+	}
+
+	// RangeStatsResponse is what it says: the range as it is, the bytes of what it holds,
+	// and how many requests a second it has served of late, 0 if that is not counted.
+	RangeStatsResponse struct {
+		Desc     RangeDescriptor
+		Bytes    int64
+		Requests int64
+	}
+
 	// SubsumeRequest asks the leaseholder of the right side of a merge to serve nothing
 	// more until the outcome of the transaction is known. The transaction must have
 	// deleted the descriptor, which must be Right: who holds the lease later finds the
@@ -45,15 +59,22 @@ type (
 // Method implements Request and Response.
 func (*AdminMergeRequest) Method() Method  { return AdminMerge }
 func (*SubsumeRequest) Method() Method     { return Subsume }
+func (*RangeStatsRequest) Method() Method  { return RangeStats }
+func (*RangeStatsResponse) Method() Method { return RangeStats }
 func (*AdminMergeResponse) Method() Method { return AdminMerge }
 func (*SubsumeResponse) Method() Method    { return Subsume }
 
 // Span implements Request.
 func (r *AdminMergeRequest) Span() keys.Span { return keys.Span{Key: r.Key} }
 func (r *SubsumeRequest) Span() keys.Span    { return keys.Span{Key: r.Right.StartKey} }
+func (r *RangeStatsRequest) Span() keys.Span { return keys.Span{Key: r.Key} }
 
 // Size implements Request and Response.
-func (r *AdminMergeRequest) Size() int  { return codec.SizeBytes(r.Key) }
+func (r *AdminMergeRequest) Size() int { return codec.SizeBytes(r.Key) }
+func (r *RangeStatsRequest) Size() int { return codec.SizeBytes(r.Key) }
+func (r *RangeStatsResponse) Size() int {
+	return r.Desc.Size() + codec.SizeVarint(r.Bytes) + codec.SizeVarint(r.Requests)
+}
 func (r *SubsumeRequest) Size() int     { return r.Right.Size() + r.Txn.Size() }
 func (r *AdminMergeResponse) Size() int { return r.Desc.Size() }
 func (r *SubsumeResponse) Size() int {
@@ -61,7 +82,11 @@ func (r *SubsumeResponse) Size() int {
 }
 
 // Encode implements Request and Response.
-func (r *AdminMergeRequest) Encode(b []byte) []byte  { return codec.AppendBytes(b, r.Key) }
+func (r *AdminMergeRequest) Encode(b []byte) []byte { return codec.AppendBytes(b, r.Key) }
+func (r *RangeStatsRequest) Encode(b []byte) []byte { return codec.AppendBytes(b, r.Key) }
+func (r *RangeStatsResponse) Encode(b []byte) []byte {
+	return codec.AppendVarint(codec.AppendVarint(r.Desc.Encode(b), r.Bytes), r.Requests)
+}
 func (r *SubsumeRequest) Encode(b []byte) []byte     { return r.Txn.Encode(r.Right.Encode(b)) }
 func (r *AdminMergeResponse) Encode(b []byte) []byte { return r.Desc.Encode(b) }
 func (r *SubsumeResponse) Encode(b []byte) []byte {

@@ -32,6 +32,7 @@ var oneOfEach = []struct {
 	{&AdminSplitRequest{}, &AdminSplitResponse{}},
 	{&AdminChangeReplicasRequest{}, &AdminChangeReplicasResponse{}},
 	{&AdminMergeRequest{}, &AdminMergeResponse{}},
+	{&RangeStatsRequest{}, &RangeStatsResponse{}},
 	{&SubsumeRequest{}, &SubsumeResponse{}},
 	{&InitPutRequest{}, &InitPutResponse{}},
 	{&DeleteRangeRequest{}, &DeleteRangeResponse{}},

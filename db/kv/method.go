@@ -32,7 +32,8 @@ const (
 	ResolveIntent
 	ResolveIntentRange
 	GC
-	Subsume // to the leaseholder of a right side: serve nothing more until the merge is known
+	RangeStats // to the leaseholder: how large the range is, and how busy
+	Subsume    // to the leaseholder of a right side: serve nothing more until the merge is known
 	numMethods
 )
 
@@ -79,6 +80,7 @@ var methods = [numMethods]struct {
 	ResolveIntent:       {"ResolveIntent", flagWrite | flagRepeat},
 	ResolveIntentRange:  {"ResolveIntentRange", flagWrite | flagSpan | flagLimit | flagRepeat},
 	GC:                  {"GC", flagWrite | flagRepeat},
+	RangeStats:          {"RangeStats", flagAdmin | flagRepeat},
 	Subsume:             {"Subsume", flagAdmin | flagRepeat},
 }
 

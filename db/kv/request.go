@@ -282,6 +282,8 @@ func decodeBody(m Method, h RequestHeader, lock Locking, r *codec.Reader) Reques
 		return decodeChangeReplicas(h, r)
 	case AdminMerge:
 		return &AdminMergeRequest{RequestHeader: h, Key: r.Bytes()}
+	case RangeStats:
+		return &RangeStatsRequest{RequestHeader: h, Key: r.Bytes()}
 	case Subsume:
 		return &SubsumeRequest{RequestHeader: h, Right: *DecodeRangeDescriptor(r), Txn: DecodeTxnMeta(r)}
 	}

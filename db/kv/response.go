@@ -184,6 +184,8 @@ func decodeResponse(m Method, r *codec.Reader) Response {
 		return &AdminChangeReplicasResponse{Desc: *DecodeRangeDescriptor(r)}
 	case AdminMerge:
 		return &AdminMergeResponse{Desc: *DecodeRangeDescriptor(r)}
+	case RangeStats:
+		return &RangeStatsResponse{Desc: *DecodeRangeDescriptor(r), Bytes: r.Varint(), Requests: r.Varint()}
 	case Subsume:
 		return &SubsumeResponse{LeaseIndex: r.Uvarint(), FreezeStart: hlc.Decode(r), Reads: r.Bytes()}
 	}

@@ -72,6 +72,9 @@ func (r *Replica) noteServed(ba *kv.BatchRequest, cost int64) {
 	l := &r.load
 	l.turn(r.cfg.Env.Mono(), length)
 	l.requests.present++
+	if r.sample != nil {
+		r.sample.note(ba)
+	}
 	l.cpu.present += costRequest + cost
 	if m := ba.Requests[0].Method(); ba.Gateway == 0 || !m.Reads() && !m.Intents() {
 		return // whoever cleans up follows the lease

@@ -164,6 +164,7 @@ type Replica struct {
 	// here: a part of the range was in the charge of others until then, though the lease is
 	// older.
 	observable hlc.Timestamp
+	sample     *keySample // nil: requests are not sampled
 	// truncations are log truncations that were applied and may not be enacted yet.
 	truncations []truncation
 	dropStaleAt int64 // bytes of log below which dropStale need not look again

@@ -328,6 +328,12 @@ func (r *Replica) sendAdmin(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
 			return kv.ErrorResponse(err)
 		}
 		return &kv.BatchResponse{Responses: []kv.Response{&kv.AdminMergeResponse{Desc: *d}}}
+	case *kv.RangeStatsRequest:
+		if err := r.awaitLease(t, hlc.Timestamp{}); err != nil {
+			return kv.ErrorResponse(err)
+		}
+		return &kv.BatchResponse{Responses: []kv.Response{&kv.RangeStatsResponse{
+			Desc: *r.state.Desc, Bytes: r.state.Stats.Total(), Requests: r.Load().Requests}}}
 	case *kv.SubsumeRequest:
 		resp, err := r.Subsume(t, q)
 		if err != nil {

@@ -42,11 +42,18 @@ var (
 // The tunables of changes of replicas.
 var knobReplicaGC = env.Knob{Name: "replicagc.interval", Default: 0, Min: 0, Max: int64(24 * time.Hour), Doc: "time in which a store asks once for each of its replicas whether the range still has it, ns; 0: it does not ask"}
 
+// The tunables of merges, and of splits by load.
+var (
+	knobRangeMin      = env.Knob{Name: "range.min.bytes", Default: 0, Min: 0, Max: 4 << 30, Doc: "bytes below which a range takes in its neighbour; 0: none does"}
+	knobSplitRequests = env.Knob{Name: "range.split.qps", Default: 0, Min: 0, Max: 1_000_000, Doc: "requests a second above which a range is divided; 0: however many"}
+)
+
 // Knobs lists the tunables of this room.
 func Knobs() []*env.Knob {
 	return []*env.Knob{&knobSnapRate, &knobSnapSenders, &knobSnapReceivers, &knobSnapMax, &knobSnapIdle,
 		&knobRecoveryBatch, &knobResolveBatch, &knobCleanupTasks, &knobCleanupQueue, &knobCleanupTries, &knobTxnPause,
-		&knobGCTTL, &knobGCInterval, &knobGCBatch, &knobGCNotes, &knobRangeMax, &knobSplitInterval, &knobAllocator, &knobLoadWindow, &knobReplicaGC}
+		&knobGCTTL, &knobGCInterval, &knobGCBatch, &knobGCNotes, &knobRangeMax, &knobSplitInterval, &knobAllocator, &knobLoadWindow, &knobReplicaGC,
+		&knobRangeMin, &knobSplitRequests}
 }
 
 // txnSettings are the knobs of transactions in force.
@@ -98,6 +105,8 @@ const (
 	probeMergeCaughtUp   env.Probe = "store: replicas of a right side caught up, before the merge commits"
 	probeMergeFailed     env.Probe = "store: merge given up"
 	probeMergeRecordGone env.Probe = "store: merge found committed, though its record is gone"
+	probeMergeBySize     env.Probe = "store: small range took in its neighbour"
+	probeSplitByLoad     env.Probe = "store: range divided, since it was too busy"
 	probeSplitLost       env.Probe = "store: split overtaken by another change"
 	probeGCRefused       env.Probe = "gc: refused, the range has changed"
 
@@ -132,5 +141,6 @@ func Probes() []env.Probe {
 		probeGCRaised, probeGCDivided, probeGCRecord, probeGCNotes, probeGCRefused, probeAbsent, probeBorn, probeSplitLost, probeMergeSubsumed, probeMergeCaughtUp, probeMergeFailed, probeMergeRecordGone, probeSplitBySize,
 		probeQueueFailed, probeQueueStuck, probeQueueUnstuck,
 		probeReplicaGC, probeSuspect, probeSucceeded, probeBuried, probeLearnerThere, probeChangeTakenBack, probeChangeJoint, probeChangeHanded, probeChangeLost,
-		probeReplicas, probeDeadReplaced, probeDecommissioned, probeTidied, probeRebalanced, probeLeaseMoved}
+		probeReplicas, probeDeadReplaced, probeDecommissioned, probeTidied, probeRebalanced, probeLeaseMoved,
+		probeMergeBySize, probeSplitByLoad}
 }

@@ -29,12 +29,12 @@ func (s *Store) Merge(t env.Task, r *replica.Replica) (*kv.RangeDescriptor, *kv.
 	if s.cfg.DB == nil {
 		return nil, kv.Errorf(kv.BadRequest, "s%d makes no transactions of its own", s.cfg.StoreID)
 	}
-	left := r.Desc()
-	right, err := s.rightOf(t, left)
-	if err == nil {
-		err = kv.CheckMerge(left, right)
+	stats, err := s.rightOf(t, r.Desc())
+	if err != nil {
+		return nil, err
 	}
-	if err == nil {
+	left, right := r.Desc(), &stats.Desc
+	if err = kv.CheckMerge(left, right); err == nil {
 		err = s.allLive(right)
 	}
 	if err != nil {
@@ -54,23 +54,16 @@ func (s *Store) Merge(t env.Task, r *replica.Replica) (*kv.RangeDescriptor, *kv.
 	return &whole, nil
 }
 
-// rightOf is the range that begins where left ends.
-func (s *Store) rightOf(t env.Task, left *kv.RangeDescriptor) (*kv.RangeDescriptor, *kv.Error) {
+// rightOf asks about the range that begins where left ends.
+func (s *Store) rightOf(t env.Task, left *kv.RangeDescriptor) (*kv.RangeStatsResponse, *kv.Error) {
 	if left.EndKey.Equal(keys.Max) {
 		return nil, kv.Errorf(kv.BadRequest, "%s is the last range: nothing is to its right", left)
 	}
-	v, err := s.cfg.DB.Get(t, keys.RangeDescriptorKey(left.EndKey))
+	br, err := s.cfg.DB.Batch(t, kv.Header{}, &kv.RangeStatsRequest{Key: left.EndKey})
 	if err != nil {
 		return nil, kv.AsError(err)
 	}
-	if !v.Exists {
-		return nil, kv.Errorf(kv.NodeUnavailable, "no range begins at %s, for now", left.EndKey)
-	}
-	d, err := kv.ParseDescriptor(v.Bytes)
-	if err != nil {
-		s.cfg.Env.Fatal(err)
-	}
-	return d, nil
+	return br.Responses[0].(*kv.RangeStatsResponse), nil
 }
 
 // allLive refuses a merge that could not be finished, before anybody is held up by it.

@@ -74,6 +74,8 @@ type Store struct {
 	replicaGC  replicaGC
 	changing   []kv.RangeID // whose replicas are being changed from here
 	allocator  allocator
+	loadSplits loadSplitQueue
+	merges     mergeQueue
 	tickTimer  env.Timer
 	stopped    bool
 	incarnated uint32
@@ -105,7 +107,7 @@ func Open(t env.Task, cfg Config) (*Store, error) {
 		},
 		NextID: replica.MakeCommandIDBase(cfg.NodeID, s.incarnated),
 	}
-	if cfg.Env.Knob(&knobAllocator) > 0 {
+	if cfg.Env.Knob(&knobAllocator) > 0 || cfg.Env.Knob(&knobSplitRequests) > 0 {
 		s.rcfg.LoadWindow = env.Duration(cfg.Env, &knobLoadWindow)
 	}
 	s.snapshots.init(s)
@@ -113,6 +115,8 @@ func Open(t env.Task, cfg Config) (*Store, error) {
 	s.splits.init(s)
 	s.replicaGC.init(s)
 	s.allocator.init(s)
+	s.loadSplits.init(s)
+	s.merges.init(s)
 	descs, err := Descriptors(cfg.Engine)
 	if err != nil {
 		return nil, err
@@ -364,6 +368,8 @@ func (s *Store) tick() {
 	s.splits.tick()
 	s.replicaGC.tick()
 	s.allocator.tick()
+	s.loadSplits.tick()
+	s.merges.tick()
 }
 
 // wakeForReturned wakes the ranges that may have left a node behind when they went
