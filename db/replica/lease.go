@@ -12,6 +12,7 @@ import (
 	"simulacrum/db/hlc"
 	"simulacrum/db/keys"
 	"simulacrum/db/kv"
+	"simulacrum/db/storage"
 	"simulacrum/sim/env"
 )
 
@@ -138,15 +139,16 @@ func (l *LeaseChange) readsBefore() concurrency.ReadSummary {
 	return s
 }
 
-// loadReads is the readsBefore of the lease that the engine's state holds.
-func (r *Replica) loadReads() (concurrency.ReadSummary, error) {
-	v, ok, err := r.engine.Get(keys.ReadSummaryKey(r.rangeID))
+// loadReads is the readsBefore of the lease that a state holds, and what was taken in with
+// other ranges since.
+func (r *Replica) loadReads(rd storage.Reader) (concurrency.ReadSummary, error) {
+	v, ok, err := rd.Get(keys.ReadSummaryKey(r.rangeID))
 	if err != nil || !ok {
 		return concurrency.ReadSummary{}, err
 	}
-	rd := codec.MakeReader(v)
-	s := concurrency.DecodeReadSummary(&rd)
-	return s, rd.Done()
+	in := codec.MakeReader(v)
+	s := concurrency.DecodeReadSummary(&in)
+	return s, in.Done()
 }
 
 // leaseApplied runs when a lease replaced another. reads is what may have been read

@@ -111,14 +111,15 @@ func highest(s *concurrency.ReadSummary) hlc.Timestamp {
 // side, which has applied all that the others have: it was waited for, with a sync.
 func (r *Replica) stageMerge(b *storage.Batch, m *Merge) {
 	s := &r.state
-	right, err := rightState(r.engine, &m.MergeTrigger)
+	staged := r.engine.NewOverlay(b) // entries before this one may be in the same batch
+	right, err := rightState(staged, &m.MergeTrigger)
 	if err != nil {
 		r.cfg.Env.Fatal(fmt.Errorf("replica: the right side of a merge: %w", err))
 	}
 	if whole := kv.Merged(s.Desc, &m.Right); whole.String() != m.Left.String() || right.LeaseAppliedIndex < m.Subsumed.LeaseIndex {
 		panic(fmt.Sprintf("replica: %s takes in %s at lease index %d, which is at %d", s.Desc, &m.Right, m.Subsumed.LeaseIndex, right.LeaseAppliedIndex))
 	}
-	if err := r.stageReads(b, m); err != nil {
+	if err := r.stageReads(b, staged, m); err != nil {
 		r.cfg.Env.Fatal(err)
 	}
 	deleteRangeID(b, m.Right.RangeID, NeverAgain)
@@ -128,8 +129,8 @@ func (r *Replica) stageMerge(b *storage.Batch, m *Merge) {
 
 // stageReads adds what was read on the right side to what the engine knows of reads on the
 // left, for a holder of the lease that learns of the merge by a snapshot.
-func (r *Replica) stageReads(b *storage.Batch, m *Merge) error {
-	reads, err := r.loadReads()
+func (r *Replica) stageReads(b *storage.Batch, staged storage.Reader, m *Merge) error {
+	reads, err := r.loadReads(staged)
 	if err != nil {
 		return err
 	}

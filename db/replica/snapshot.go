@@ -200,7 +200,7 @@ func (r *Replica) snapshotInstalled() {
 	if r.state.Lease == prev && !merged {
 		return
 	}
-	reads, err := r.loadReads()
+	reads, err := r.loadReads(r.engine)
 	if err != nil {
 		r.cfg.Env.Fatal(err)
 	}
