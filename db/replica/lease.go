@@ -80,6 +80,12 @@ func (r *Replica) now() hlc.Timestamp {
 // HoldsLease reports whether r may serve at this moment.
 func (r *Replica) HoldsLease() bool { return r.LeaseStatus(r.now()) == LeaseValid }
 
+// LeaseLapsed reports that nobody has a lease at this moment.
+func (r *Replica) LeaseLapsed() bool {
+	st := r.LeaseStatus(r.now())
+	return st == LeaseNone || st == LeaseExpired
+}
+
 // requestLease proposes a lease for r, or joins the request in flight. It returns
 // nil if r may not ask: it does not lead, or another's lease is not over, or the next one
 // is of an epoch that r's node does not hold.

@@ -25,6 +25,18 @@ func (ev *evaluation) noteReads() {
 	}
 }
 
+// tells reports that the answer tells of what keys hold at the timestamp of reads. A proof
+// that is found tells of one intent, at whatever timestamp it is asked for: no mark stays
+// of it, and nobody is handed one with the lease.
+func (ev *evaluation) tells() bool {
+	for _, q := range ev.call.ba.Requests {
+		if m := q.Method(); m != kv.QueryIntent && m != kv.QueryTxn {
+			return true
+		}
+	}
+	return false
+}
+
 // noteFailedReads does the same for what an error tells: a condition that was tested,
 // a write that was not found.
 func (ev *evaluation) noteFailedReads(err *kv.Error) {

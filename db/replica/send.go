@@ -170,7 +170,7 @@ func (c *call) execute(t env.Task) (*kv.BatchResponse, outcome) {
 	ev.noteReads()
 	r.noteServed(c.ba, ev.cost)
 	if ev.batch.Empty() {
-		if o := r.cfg.Observer; o != nil && c.ba.ReadsOnly() {
+		if o := r.cfg.Observer; o != nil && c.ba.ReadsOnly() && ev.tells() {
 			o.Served(r, ev.ts, r.state.Lease.Sequence)
 		}
 		ev.effects.follow(r)

@@ -252,6 +252,11 @@ func (s *Store) lookup(t env.Task, k keys.Key) (*kv.RangeDescriptor, *kv.Error) 
 	if err != nil {
 		s.cfg.Env.Fatal(err)
 	}
+	if !d.ContainsKey(k) {
+		// The index is in several ranges, which are read one after the other: a split was
+		// committed in between, and its left side not seen (scenarios/found/index-in-parts).
+		return nil, kv.Errorf(kv.NodeUnavailable, "the index has %s where there is to be %s: it is being changed", d, k)
+	}
 	return d, nil
 }
 

@@ -1,10 +1,11 @@
 package store
 
 import (
-	"fmt"
+	"slices"
 
 	"simulacrum/db/keys"
 	"simulacrum/db/kv"
+	"simulacrum/db/replica"
 	"simulacrum/sim/env"
 )
 
@@ -29,43 +30,55 @@ func (q *mergeQueue) init(s *Store) {
 	q.queue.init(p, (*heldRanges)(s), "store: merges", interval, mergePatience, q)
 }
 
-// need implements queueWork. The smallest come first: they are the least to move.
+// need implements queueWork. The smallest come first: they are the least to move. How large
+// the neighbour is is asked of the replica here: it may lag, but to ask the range itself
+// would keep it awake for nothing. If it is not here somebody has to bring the two together
+// first.
 func (q *mergeQueue) need(id kv.RangeID) int {
 	r := q.s.Replica(id)
-	if r == nil {
+	if r == nil || !mayMerge(r) {
 		return 0
 	}
-	size := r.State().Stats.Total()
-	if size >= q.minBytes || r.Desc().EndKey.Equal(keys.Max) || !r.HoldsLease() {
+	right, size := q.s.beginningAt(r.Desc().EndKey), r.State().Stats.Total()
+	if size >= q.minBytes || right == nil || size+right.State().Stats.Total() > q.maxBytes/4*3 ||
+		kv.CheckMerge(r.Desc(), right.Desc()) != nil || q.s.allLive(right.Desc()) != nil {
 		return 0
 	}
 	return 1 + int((q.minBytes-size)*100/q.minBytes)
 }
 
+// mayMerge reports that it is for this store to see to a range: it has the lease or, of a
+// range that nobody uses and whose lease has run out, it leads. Small ranges are often
+// those that nobody uses any more.
+func mayMerge(r *replica.Replica) bool {
+	return r.HoldsLease() || r.IsLeader() && r.LeaseLapsed()
+}
+
+// beginningAt is the replica here of the range that begins at k, or nil.
+func (s *Store) beginningAt(k keys.Key) *replica.Replica {
+	i := slices.IndexFunc(s.replicas, func(r *replica.Replica) bool { return r.Desc().StartKey.Equal(k) })
+	if i < 0 {
+		return nil
+	}
+	return s.replicas[i]
+}
+
 // process implements queueWork.
 func (q *mergeQueue) process(t env.Task, id kv.RangeID) (verdict, error) {
 	r := q.s.Replica(id)
-	right, err := q.s.rightOf(t, r.Desc())
-	if err != nil {
-		return failed, err
+	if q.requests > 0 {
+		right, err := q.s.rightOf(t, r.Desc())
+		if err != nil {
+			return failed, err
+		}
+		if r.Load().Requests+right.Requests > q.requests/2 {
+			return settled, nil
+		}
 	}
-	if size := r.State().Stats.Total() + right.Bytes; size > q.maxBytes/4*3 {
-		return settled, nil
-	}
-	if q.requests > 0 && r.Load().Requests+right.Requests > q.requests/2 {
-		return settled, nil
-	}
-	if err := kv.CheckMerge(r.Desc(), &right.Desc); err != nil {
-		return stuck, err // somebody has to bring the replicas together first
-	}
-	d, err := q.s.Merge(t, r)
-	if err != nil {
+	if _, err := q.s.Merge(t, r); err != nil {
 		return failed, err
 	}
 	q.s.cfg.Env.Probe(probeMergeBySize)
-	if q.s.Replica(d.RangeID) == nil {
-		return settled, fmt.Errorf("%s is not here any more", d)
-	}
 	return more, nil
 }
 

@@ -31,7 +31,7 @@ func (s *Store) Split(t env.Task, r *replica.Replica, at keys.Key) (keys.Key, *k
 		return nil, err
 	}
 	for {
-		if s.begins(at) {
+		if s.beginningAt(at) != nil {
 			return at, nil
 		}
 		if !r.Desc().ContainsKey(at) {
@@ -46,11 +46,6 @@ func (s *Store) Split(t env.Task, r *replica.Replica, at keys.Key) (keys.Key, *k
 		}
 		s.cfg.Env.Probe(probeSplitLost)
 	}
-}
-
-// begins reports that one of the ranges here begins at k.
-func (s *Store) begins(k keys.Key) bool {
-	return slices.ContainsFunc(s.replicas, func(r *replica.Replica) bool { return r.Desc().StartKey.Equal(k) })
 }
 
 // splitAt divides the range that is as seen.
