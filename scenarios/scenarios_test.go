@@ -26,6 +26,8 @@ func testKnobs() []*env.Knob {
 		{Name: "range.max.bytes", Default: 512 << 20, Min: 256, Max: 1 << 40},
 		{Name: "range.split.interval", Default: int64(time.Second), Min: int64(100 * time.Millisecond), Max: int64(time.Minute)},
 		{Name: "lease.duration", Default: int64(6 * time.Second), Min: int64(2 * time.Second), Max: int64(20 * time.Second)},
+		{Name: "lease.epoch", Default: 0, Min: 0, Max: 1},
+		{Name: "liveness.expiry", Default: int64(6 * time.Second), Min: int64(2 * time.Second), Max: int64(30 * time.Second)},
 	}
 	for i := range 40 {
 		knobs = append(knobs, &env.Knob{Name: fmt.Sprintf("test.k%02d", i), Default: 100, Min: 1, Max: 1 << 40})
@@ -36,7 +38,7 @@ func testKnobs() []*env.Knob {
 // Every scenario prints as a file that parses to it, by name and from disk.
 func TestRoundTrip(t *testing.T) {
 	want := []string{"append", "az-failure", "bank", "calm", "clocks", "clocks-beyond-bounds", "clocks-within-bounds", "contention",
-		"coordinator-crashes", "default", "disks", "g2", "lease-storm", "long-fork", "monotonic", "overload", "partitions",
+		"coordinator-crashes", "default", "disks", "epoch-leases", "g2", "lease-storm", "long-fork", "monotonic", "overload", "partitions",
 		"region-failure", "registers", "savepoints", "splits", "strict"}
 	slices.Sort(want)
 	got := List()
