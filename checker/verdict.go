@@ -1,7 +1,6 @@
 package checker
 
 import (
-	"encoding/json"
 	"fmt"
 	"sort"
 	"strings"
@@ -139,18 +138,6 @@ func (v Verdict) Count(name string) int64 {
 		}
 	}
 	return 0
-}
-
-// ResultsJSON is the map of verdicts that results.json holds, with the overall
-// outcome first.
-func ResultsJSON(vs []Verdict) ([]byte, error) {
-	if vs == nil {
-		vs = []Verdict{}
-	}
-	return json.MarshalIndent(struct {
-		Valid    Valid     `json:"valid"`
-		Verdicts []Verdict `json:"verdicts"`
-	}{Worst(vs...), vs}, "", "  ")
 }
 
 // maxDetails bounds the explanations of one verdict; what is left out is counted.

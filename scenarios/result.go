@@ -7,6 +7,7 @@ import (
 
 	"simulacrum/checker"
 	"simulacrum/checker/history"
+	"simulacrum/cluster/invariants"
 	"simulacrum/cluster/survey"
 	"simulacrum/db/server"
 	"simulacrum/nemesis"
@@ -24,10 +25,11 @@ type Result struct {
 	Probes      []ProbeCount // those of all rooms, by name
 	Unknown     []string     // knobs that were set and that nobody asked for
 	Findings    []sim.Finding
-	Survey      *survey.Survey      // where copies and leases were; nil if nobody looked
-	Recoveries  []checker.Recovered // what losses of nodes cost
-	RangeEvents []checker.Count     // that happened to ranges, by kind
-	Deaths      []string            // processes that ended by themselves, and why
+	Survey      *survey.Survey        // where copies and leases were; nil if nobody looked
+	Recoveries  []checker.Recovered   // what losses of nodes cost
+	Movements   []invariants.Movement // what queues of stores decided
+	RangeEvents []checker.Count       // that happened to ranges, by kind
+	Deaths      []string              // processes that ended by themselves, and why
 	Events      uint64
 	Hash        uint64
 	Checkpoints []uint64
@@ -54,7 +56,7 @@ func (x *run) result() *Result {
 		Resolved: x.Resolved, History: x.recorder.History(), Faults: x.runner.Reports(), Findings: x.sim.Findings(),
 		Events: x.sim.Events(), Hash: x.sim.Hash(), Checkpoints: x.sim.Checkpoints(), Recorded: x.sim.Recorded(),
 		Why: x.sim.Why, End: x.sim.Now(), Cut: x.cut, Deaths: x.deaths(), opt: x.opt, moments: x.moments,
-		Survey: x.survey, RangeEvents: x.rangeEvents(),
+		Survey: x.survey, RangeEvents: x.rangeEvents(), Movements: x.movements(),
 	}
 	for _, p := range server.Probes() {
 		r.Probes = append(r.Probes, ProbeCount{p, x.sim.ProbeCount(p)})

@@ -25,6 +25,13 @@ func testKnobs() []*env.Knob {
 		{Name: "txn.heartbeat", Default: int64(time.Second), Min: int64(100 * time.Millisecond), Max: int64(time.Minute)},
 		{Name: "range.max.bytes", Default: 512 << 20, Min: 256, Max: 1 << 40},
 		{Name: "range.split.interval", Default: int64(time.Second), Min: int64(100 * time.Millisecond), Max: int64(time.Minute)},
+		{Name: "allocator.interval", Max: int64(time.Hour)},
+		{Name: "allocator.load.window", Default: int64(30 * time.Second), Min: int64(time.Second), Max: int64(time.Hour)},
+		{Name: "replicagc.interval", Max: int64(24 * time.Hour)},
+		{Name: "store.dead.after", Default: int64(5 * time.Minute), Min: int64(5 * time.Second), Max: int64(time.Hour)},
+		{Name: "store.suspect.for", Default: int64(30 * time.Second), Max: int64(5 * time.Minute)},
+		{Name: "server.publish", Default: int64(10 * time.Second), Min: int64(time.Second), Max: int64(time.Minute)},
+		{Name: "placement.band.ranges.min", Default: 2, Min: 1, Max: 50},
 		{Name: "lease.duration", Default: int64(6 * time.Second), Min: int64(2 * time.Second), Max: int64(20 * time.Second)},
 		{Name: "lease.epoch", Default: 0, Min: 0, Max: 1},
 		{Name: "liveness.expiry", Default: int64(6 * time.Second), Min: int64(2 * time.Second), Max: int64(30 * time.Second)},
@@ -37,9 +44,9 @@ func testKnobs() []*env.Knob {
 
 // Every scenario prints as a file that parses to it, by name and from disk.
 func TestRoundTrip(t *testing.T) {
-	want := []string{"append", "az-failure", "bank", "calm", "clocks", "clocks-beyond-bounds", "clocks-within-bounds", "contention",
-		"coordinator-crashes", "default", "disks", "epoch-leases", "g2", "lease-storm", "long-fork", "monotonic", "overload", "partitions",
-		"region-failure", "registers", "savepoints", "splits", "strict"}
+	want := []string{"add-node", "append", "az-failure", "az-failure-repaired", "bank", "calm", "clocks", "clocks-beyond-bounds", "clocks-within-bounds", "contention",
+		"coordinator-crashes", "default", "disks", "epoch-leases", "g2", "lease-storm", "lose-node-briefly", "lose-node-forever", "long-fork", "monotonic", "overload", "partitions",
+		"region-failure", "region-failure-repaired", "registers", "savepoints", "splits", "strict"}
 	slices.Sort(want)
 	got := List()
 	slices.Sort(got)

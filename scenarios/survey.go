@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"simulacrum/checker"
+	"simulacrum/cluster/invariants"
 	"simulacrum/nemesis"
 	"simulacrum/sim"
 )
@@ -129,6 +130,14 @@ func joined(windows []checker.Window, healed, end int64) []checker.Window {
 		all = append(all, w)
 	}
 	return all
+}
+
+// movements are what the queues of stores decided about where copies and leases are.
+func (x *run) movements() []invariants.Movement {
+	if x.watch == nil {
+		return nil
+	}
+	return x.watch.Movements()
 }
 
 // rangeEvents are how often each kind of event happened to ranges. A sweep tells which

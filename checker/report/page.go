@@ -57,6 +57,7 @@ type page struct {
 	Errors           []errorRow
 	MoreErrors       int
 	Operations       int
+	Places           *places
 	NeverReached     []Probe
 	Reached          int
 	Files            []fact
@@ -122,6 +123,7 @@ func (r *Report) HTML(w io.Writer) error {
 	p.Rows, p.Ticks = r.timeline(), ticks(r.span())
 	p.faults(r)
 	p.regions(r)
+	p.places(r)
 	for _, probe := range r.Probes {
 		if probe.Count == 0 {
 			p.NeverReached = append(p.NeverReached, probe)
@@ -130,7 +132,7 @@ func (r *Report) HTML(w io.Writer) error {
 		}
 	}
 	p.files(r)
-	t, err := template.New("page").Funcs(template.FuncMap{"thousands": thousands, "isID": func(s string) string { return "check-" + s }}).Parse(pageHTML)
+	t, err := template.New("page").Funcs(template.FuncMap{"thousands": thousands, "millis": millis, "clock": history.Clock, "isID": func(s string) string { return "check-" + s }}).Parse(pageHTML)
 	if err != nil {
 		return err
 	}

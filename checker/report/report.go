@@ -44,6 +44,8 @@ type Report struct {
 	PorcupineKey string
 	// Leads tell how operations came to their answers; examples show those of theirs.
 	Leads []Lead
+	// Places is where copies and leases were over time; nil if nobody looked.
+	Places *Places
 	// Recorded names the file of a history that was not made by a run of ours. Then
 	// nothing is known of faults, nodes, probes and knobs, and the page leaves their
 	// sections out.

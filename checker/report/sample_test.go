@@ -109,6 +109,7 @@ func sample(ops int) *Report {
 			rep.Topology = append(rep.Topology, Node{Name: fmt.Sprintf("n%d", 3*i+j+1), Region: reg, Zone: string(rune('a' + j))})
 		}
 	}
+	rep.Places = samplePlaces(rep)
 	rep.Verdicts = append(res.Verdicts, checker.Vacuity(h, []checker.Want{{F: history.Read, Min: 100}, {F: history.Write, Min: 100}}), checker.Availability(h),
 		checker.Liveness(71e9, 10e9, checker.FirstSuccessByKey(h, 71e9, []string{"k00", "k01", "k02"})))
 	return rep

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -18,7 +19,7 @@ func (r *Report) Write(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
-	results, err := checker.ResultsJSON(r.Verdicts)
+	results, err := r.results()
 	if err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
@@ -73,6 +74,20 @@ func (r *Report) Write(dir string) error {
 		return fmt.Errorf("report: %w", err)
 	}
 	return nil
+}
+
+// results is the content of results.json: the map of verdicts with the overall outcome
+// first, and where copies and leases were.
+func (r *Report) results() ([]byte, error) {
+	vs := r.Verdicts
+	if vs == nil {
+		vs = []checker.Verdict{}
+	}
+	return json.MarshalIndent(struct {
+		Valid    checker.Valid     `json:"valid"`
+		Verdicts []checker.Verdict `json:"verdicts"`
+		Places   *Places           `json:"places,omitempty"`
+	}{checker.Worst(vs...), vs, r.Places}, "", "  ")
 }
 
 // certified tells whether some verdict has evidence to give.

@@ -45,6 +45,7 @@ func (a *app) report(q request, r *result, twice bool) error {
 	if len(r.Notes) > 0 {
 		fmt.Fprintf(w, "\nnotes\n%s\n", indent(strings.Join(r.Notes, "\n")))
 	}
+	reportRanges(w, r.Ranges)
 	if len(r.Unreached) > 0 {
 		head := "probes never reached"
 		if r.Probes > 0 {
@@ -77,6 +78,16 @@ func (a *app) report(q request, r *result, twice bool) error {
 	fmt.Fprintln(w)
 	_, err := io.WriteString(a.stdout, w.String())
 	return err
+}
+
+func reportRanges(w io.Writer, events []eventCount) {
+	var list []string
+	for _, e := range events {
+		list = append(list, fmt.Sprintf("%s %d", e.Kind, e.Count))
+	}
+	if len(list) > 0 {
+		fmt.Fprintf(w, "\nranges\n%s\n", indent(strings.Join(list, ", ")))
+	}
 }
 
 func reportFaults(w io.Writer, faults []faultCount) {

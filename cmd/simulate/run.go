@@ -65,6 +65,9 @@ func summarize(q request, res *scenarios.Result) *result {
 		}
 		out.Faults = append(out.Faults, faultCount{Fault: f.Fault.String(), Effects: f.Count, Unit: unit(f.Count)})
 	}
+	for _, c := range res.RangeEvents {
+		out.Ranges = append(out.Ranges, eventCount{c.Name, c.N})
+	}
 	for _, v := range res.Verdicts {
 		if v.Check == "internal" || aboutCheckers(v.Check) && v.Valid == checker.Violation {
 			var b strings.Builder
@@ -196,6 +199,7 @@ func writeFiles(q request, res *scenarios.Result, out *result) ([]string, error)
 	if rep.Leads, err = leads(q, res, out); err != nil {
 		return nil, err
 	}
+	rep.Places = placesOf(res)
 	for i, n := range res.Topology.All() {
 		node := report.Node{Name: n.Name, Region: n.Region, Zone: n.Zone}
 		if i >= len(res.Topology.Nodes) {

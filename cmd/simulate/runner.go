@@ -55,6 +55,7 @@ type result struct {
 	Topology   string       `json:"topology,omitempty"`
 	Faults     []faultCount `json:"faults,omitempty"`
 	Operations []opCount    `json:"operations,omitempty"`
+	Ranges     []eventCount `json:"range_events,omitempty"` // of every kind that there is
 	Verdicts   []verdict    `json:"verdicts,omitempty"`
 	Unreached  []string     `json:"probes_never_reached,omitempty"`
 	Probes     int          `json:"probes,omitempty"` // there are
@@ -87,6 +88,12 @@ type faultCount struct {
 	Fault   string `json:"fault"`
 	Effects int64  `json:"effects"`
 	Unit    string `json:"unit,omitempty"` // of the effects, such as "messages dropped"
+}
+
+// eventCount is how often something happened to ranges.
+type eventCount struct {
+	Kind  string `json:"kind"`
+	Count int64  `json:"count"`
 }
 
 // opCount is one kind of client operation by outcome.

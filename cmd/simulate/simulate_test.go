@@ -68,6 +68,7 @@ func (f *fake) Run(q request) (*result, error) {
 		return r, nil
 	}
 	r.Faults = []faultCount{{"12.5s crash n3", 1, "processes"}, {"20s partition n1 | n2 n3", 240, "messages dropped"}, {"30s clock n2 +1ms", 0, ""}}
+	r.Ranges = []eventCount{{"splits", int64(q.Seed)}, {"merges", 0}}
 	return f.spoil(r, q, again)
 }
 

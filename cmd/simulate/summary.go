@@ -37,6 +37,7 @@ type tally struct {
 	Virtual  int64                 `json:"virtual_ns"`
 	Wall     int64                 `json:"wall_ns"` // of the runs, one after another
 	Blame    map[string]blameCount `json:"checks,omitempty"`
+	Ranges   []eventCount          `json:"range_events,omitempty"` // over all runs, every kind
 }
 
 // blameCount tells how often a check objected, and where first.
@@ -89,6 +90,12 @@ func (sum *summary) add(r *result) {
 	t.Events += r.Events
 	t.Virtual += r.Virtual
 	t.Wall += r.Wall
+	for i, e := range r.Ranges {
+		if i == len(t.Ranges) {
+			t.Ranges = append(t.Ranges, eventCount{Kind: e.Kind})
+		}
+		t.Ranges[i].Count += e.Count
+	}
 	for _, v := range r.Verdicts {
 		if v.Verdict == wordViolation {
 			b := t.Blame[v.Check]
@@ -123,6 +130,7 @@ func (s *sweeping) print(sum *summary) error {
 	w := &strings.Builder{}
 	fmt.Fprintf(w, "%d runs: %s\n\n", sum.Runs, s.app.paint(sum.Exit, sum.Outcome))
 	printTallies(w, sum.Scenarios)
+	printRangeEvents(w, sum.Scenarios)
 	s.printFailures(w, sum.failures)
 	if len(sum.Unreached) > 0 {
 		fmt.Fprintf(w, "\nprobes never reached in any run\n%s\n", indent(flow(sum.Unreached, 100)))
@@ -168,6 +176,30 @@ func printTallies(w io.Writer, tallies []tally) {
 		for _, check := range slices.Sorted(maps.Keys(c.Blame)) {
 			b := c.Blame[check]
 			fmt.Fprintf(w, "\n%s: %s objects to %d of %d runs, first to seed %d\n", c.Scenario, check, b.Runs, c.Runs, b.First)
+		}
+	}
+}
+
+// printRangeEvents tells what happened to the ranges of those scenarios in which they
+// change, and what never did: a sweep proves nothing about it.
+func printRangeEvents(w io.Writer, tallies []tally) {
+	for _, c := range tallies {
+		var happened, never []string
+		changes := false
+		for _, e := range c.Ranges {
+			if e.Count == 0 {
+				never = append(never, e.Kind)
+				continue
+			}
+			happened = append(happened, fmt.Sprintf("%s %d", e.Kind, e.Count))
+			changes = changes || slices.Contains([]string{"splits", "merges", "changes of replicas"}, e.Kind)
+		}
+		if !changes {
+			continue
+		}
+		fmt.Fprintf(w, "\n%s: ranges: %s\n", c.Scenario, strings.Join(happened, ", "))
+		if len(never) > 0 {
+			fmt.Fprintf(w, "  never in %d runs: %s\n", c.Runs, strings.Join(never, ", "))
 		}
 	}
 }
