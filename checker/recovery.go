@@ -1,6 +1,7 @@
 package checker
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -94,69 +95,90 @@ func Recovery(rs []Recovered) Verdict {
 // Window is a time [From, To) in virtual ns.
 type Window struct{ From, To int64 }
 
-// Unserved asks whether within the windows, in which the system has no excuse, a request
-// for a key ever found nobody for longer than the bound (ns): no request for that key, by
-// whomever, succeeded meanwhile. A window that is shorter than the bound says nothing.
+// Unserved asks whether within the windows, in which the system has no excuse, a key was
+// asked for in vain for longer than the bound (ns): requests for it followed each other,
+// by whomever, with no more than a quarter of the bound between them, and none succeeded.
+// A window that is shorter than the bound says nothing, and a request that is not made
+// again after it failed says no more than that it failed.
 func Unserved(h *history.History, windows []Window, bound int64) Verdict {
 	v := Verdict{Check: "unserved", Valid: OK}
 	windows = slices.DeleteFunc(slices.Clone(windows), func(w Window) bool { return w.To-w.From < bound })
 	var keys []string
-	calls, served := map[string][]int64{}, map[string][]int64{}
+	asked, served := map[string][]Window{}, map[string][]int64{}
 	for i := range h.Ops {
 		op := &h.Ops[i]
 		if op.Err == history.Undone {
 			continue
 		}
 		for _, key := range keysOf(op) {
-			if calls[key] == nil {
+			if asked[key] == nil {
 				keys = append(keys, key)
 			}
-			calls[key] = append(calls[key], op.Call)
-			if op.Return != history.Never && (op.Outcome == history.OK || op.Err == history.ConditionFailed) {
+			w := Window{op.Call, op.Return}
+			if op.Return == history.Never {
+				w.To = op.Call // its client died: nobody waits
+			} else if op.Outcome == history.OK || op.Err == history.ConditionFailed {
 				served[key] = append(served[key], op.Return)
 			}
+			asked[key] = append(asked[key], w)
 		}
 	}
 	slices.Sort(keys)
-	longest, requests, late := int64(0), int64(0), 0
-	var total int64
+	longest, late := int64(0), 0
+	var total, stretches int64
 	for _, w := range windows {
 		total += w.To - w.From
 	}
 	for _, key := range keys {
-		slices.Sort(calls[key])
 		slices.Sort(served[key])
 		told := false
-		for _, c := range calls[key] {
-			if !slices.ContainsFunc(windows, func(w Window) bool { return w.From <= c && c+bound <= w.To }) {
+		for _, s := range inVain(asked[key], served[key], bound/4) {
+			if !slices.ContainsFunc(windows, func(w Window) bool { return w.From <= s.From && s.From+bound <= w.To }) {
 				continue
 			}
-			requests++
-			at, _ := slices.BinarySearch(served[key], c)
-			waited := bound + 1 // or more: it is not known how long it would have been
-			if at < len(served[key]) {
-				waited = served[key][at] - c
-			}
-			longest = max(longest, waited)
-			if waited > bound && !told {
+			stretches++
+			longest = max(longest, s.To-s.From)
+			if s.To-s.From > bound && !told {
 				told = true
 				late++
 				if len(v.Details) < maxDetails {
-					v.Details = append(v.Details, fmt.Sprintf("Key %s was asked for at %s, and nobody was served for longer than %.1f s.", key, history.Clock(c), float64(bound)/1e9))
+					v.Details = append(v.Details, fmt.Sprintf("Key %s was asked for from %s to %s, and nobody was served.", key, history.Clock(s.From), history.Clock(s.To)))
 				}
 			}
 		}
 	}
-	v.Counts = []Count{{"seconds without an excuse", total / 1e9}, {"requests", requests}, {"keys unserved", int64(late)}, {"longest (ms)", longest / 1e6}}
+	v.Counts = []Count{{"seconds without an excuse", total / 1e9}, {"stretches", stretches}, {"keys unserved", int64(late)}, {"longest (ms)", longest / 1e6}}
 	switch {
 	case late > 0:
 		v.Valid, v.Summary = Violation, fmt.Sprintf("%s unserved for longer than %.1f s while a quorum of every range lived", plural(late, "key"), float64(bound)/1e9)
-	case requests == 0:
+	case stretches == 0:
 		v.Summary = fmt.Sprintf("at no time was there a quorum of every range for as long as %.1f s", float64(bound)/1e9)
 	default:
 		v.Summary = fmt.Sprintf("while a quorum of every range lived, for %d s, no key went unserved for longer than %.3f s", total/1e9, float64(longest)/1e9)
 	}
 	return v
+}
+
+// inVain lists the stretches in which a key was asked for until somebody was served, or
+// until for longer than the gap nobody asked any more.
+func inVain(asked []Window, served []int64, gap int64) []Window {
+	slices.SortFunc(asked, func(a, b Window) int { return cmp.Compare(a.From, b.From) })
+	var all []Window
+	until := int64(0) // when somebody is served, in the last stretch
+	for _, a := range asked {
+		n := len(all)
+		if n == 0 || a.From >= until || a.From-all[n-1].To > gap {
+			i, _ := slices.BinarySearch(served, a.From)
+			until = history.Never
+			if i < len(served) {
+				until = served[i]
+			}
+			all = append(all, Window{a.From, a.From})
+			n++
+		}
+		all[n-1].To = max(all[n-1].To, min(a.To, until))
+	}
+	return all
 }
 
 // keysOf lists the keys that an operation asks for.
