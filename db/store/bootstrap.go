@@ -29,6 +29,9 @@ func Bootstrap(b *storage.Batch, store kv.StoreID, descs []*kv.RangeDescriptor) 
 		w := mvcc.Writer{Batch: b}
 		w.PutNew(keys.RangeDescriptorKey(d.StartKey), bootstrapTime, d.Encode(nil))
 		for _, of := range descs {
+			if !d.StartKey.Less(keys.Meta2End) {
+				break // it holds no part of the index
+			}
 			for _, k := range keys.MetaKeys(of.StartKey, of.EndKey) {
 				if d.ContainsKey(k) {
 					w.PutNew(k, bootstrapTime, of.Encode(nil))
