@@ -59,14 +59,16 @@ func (s *keyspace) split(left, right *kv.RangeDescriptor) string {
 	return ""
 }
 
-// merge joins a range with its neighbour.
-func (s *keyspace) merge(left, right *kv.RangeDescriptor) string {
-	i := s.find(left.RangeID)
-	if i < 0 || i+1 == len(s.ranges) || s.ranges[i].String() != left.String() || s.ranges[i+1].String() != right.String() {
-		return fmt.Sprintf("%s takes in %s, and they are not there side by side", left, right)
+// merge makes whole of a range and its neighbour.
+func (s *keyspace) merge(whole, right *kv.RangeDescriptor) string {
+	i := s.find(whole.RangeID)
+	if i < 0 || i+1 == len(s.ranges) || s.ranges[i+1].String() != right.String() {
+		return fmt.Sprintf("%s has taken in %s, and they are not there side by side", whole, right)
 	}
-	merged := kv.Merged(left, right)
-	s.ranges[i] = &merged
+	if merged := kv.Merged(s.ranges[i], right); merged.String() != whole.String() {
+		return fmt.Sprintf("%s does not come of %s and %s", whole, s.ranges[i], right)
+	}
+	s.ranges[i] = whole
 	s.ranges = slices.Delete(s.ranges, i+1, i+2)
 	s.gone[right.RangeID] = right
 	return ""

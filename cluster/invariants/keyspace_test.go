@@ -36,7 +36,7 @@ func TestKeyspace(t *testing.T) {
 	}
 	merge := func(left, right *kv.RangeDescriptor) func(*keyspace) string {
 		left.NextReplicaID, right.NextReplicaID = 4, 4
-		return func(s *keyspace) string { return s.merge(left, right) }
+		return func(s *keyspace) string { whole := kv.Merged(left, right); return s.merge(&whole, right) }
 	}
 	joint := rangeOf(1, "", "m", 2, outgoing, b, c, incoming)
 	joint.NextReplicaID = 9
