@@ -45,8 +45,8 @@ func testKnobs() []*env.Knob {
 // Every scenario prints as a file that parses to it, by name and from disk.
 func TestRoundTrip(t *testing.T) {
 	want := []string{"add-node", "append", "az-failure", "az-failure-repaired", "bank", "calm", "clocks", "clocks-beyond-bounds", "clocks-within-bounds", "contention",
-		"coordinator-crashes", "default", "disks", "epoch-leases", "g2", "lease-storm", "lose-node-briefly", "lose-node-forever", "long-fork", "monotonic", "overload", "partitions",
-		"region-failure", "region-failure-repaired", "registers", "savepoints", "splits", "strict"}
+		"coordinator-crashes", "default", "disks", "epoch-leases", "g2", "lease-storm", "lose-node-briefly", "lose-node-forever", "long-fork", "monotonic", "moves", "overload", "partitions",
+		"region-failure", "region-failure-repaired", "registers", "savepoints", "splits", "splits-and-merges", "strict"}
 	slices.Sort(want)
 	got := List()
 	slices.Sort(got)
