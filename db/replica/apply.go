@@ -28,11 +28,24 @@ type effect struct {
 // and how far application has come. The two are never apart. It need not be
 // synced: what a crash undoes is applied again from the log.
 func (r *Replica) storageApply(m *raftpb.Message) {
+	for rest := m.Entries; len(rest) > 0; {
+		n := untilChecksum(rest)
+		if r.applyBatch(rest[:n]); r.removed {
+			return
+		}
+		rest = rest[n:]
+	}
+	r.deliver(m.Responses)
+	r.proposeDropped()
+}
+
+// applyBatch applies entries that are to be applied together.
+func (r *Replica) applyBatch(entries []raftpb.Entry) {
 	b := &r.cfg.batch
 	b.Reset()
 	effects, removed := r.effects[:0], false
-	for i := range m.Entries {
-		e := &m.Entries[i]
+	for i := range entries {
+		e := &entries[i]
 		if e.Index != r.state.AppliedIndex+1 {
 			panic(fmt.Sprintf("replica: applying entry %d after %d", e.Index, r.state.AppliedIndex))
 		}
@@ -65,10 +78,7 @@ func (r *Replica) storageApply(m *raftpb.Message) {
 	r.effects = effects[:0]
 	if removed {
 		r.endRemoval()
-		return
 	}
-	r.deliver(m.Responses)
-	r.proposeDropped()
 }
 
 // applyEntry stages what an entry does, in the batch and in r.state.
@@ -186,6 +196,8 @@ func (r *Replica) afterApply(f *effect) {
 			r.mergeApplied(c)
 		case KindChange:
 			r.changeApplied(f)
+		case KindChecksum:
+			r.cfg.Host.ComputeChecksum(r, c.ID)
 		}
 	}
 	r.decided(c, f.why)

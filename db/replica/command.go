@@ -38,10 +38,11 @@ const (
 	KindSplit                    // a write that divides the range as well
 	KindMerge                    // a write that takes in the range to the right as well
 	KindChange                   // a write that changes the replicas as well
+	KindChecksum                 // have each replica compute a checksum of its state
 	numKinds
 )
 
-var kindNames = [...]string{KindWrite: "write", KindLease: "lease", KindTruncate: "truncate", KindSplit: "split", KindMerge: "merge", KindChange: "change"}
+var kindNames = [...]string{KindWrite: "write", KindLease: "lease", KindTruncate: "truncate", KindSplit: "split", KindMerge: "merge", KindChange: "change", KindChecksum: "checksum"}
 
 // String is the kind's name.
 func (k Kind) String() string {
@@ -146,6 +147,7 @@ func (c *Command) Encode(b []byte) []byte {
 	case KindTruncate:
 		b = codec.AppendUvarint(b, c.TruncateTo)
 		b = codec.AppendUvarint(b, c.TruncateTerm)
+	case KindChecksum:
 	default:
 		panic("replica: encoding a command of no kind")
 	}
@@ -203,6 +205,7 @@ func (c *Command) Decode(b []byte) error {
 	case KindTruncate:
 		c.TruncateTo = r.Uvarint()
 		c.TruncateTerm = r.Uvarint()
+	case KindChecksum:
 	default:
 		return errCommand
 	}

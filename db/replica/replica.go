@@ -57,6 +57,9 @@ type Host interface {
 	// SendSnapshot starts sending the range's state to a replica, and calls
 	// ReportSnapshot when that has ended.
 	SendSnapshot(r *Replica, to kv.ReplicaDescriptor)
+	// ComputeChecksum begins to compute a checksum of r's state as it is at this moment,
+	// because the command of the given identity has applied.
+	ComputeChecksum(r *Replica, id CommandID)
 	// Live reports whether a node is thought to be up.
 	Live(n kv.NodeID) bool
 	// Woke is told that a replica is no longer quiescent and must be ticked.

@@ -21,6 +21,9 @@ var (
 	appliedKind = &rpc.Kind{ID: 25, Name: "applied", Class: rpc.Default,
 		Request:  func(r *codec.Reader) env.Message { return store.DecodeAppliedRequest(r) },
 		Response: func(r *codec.Reader) env.Message { return store.DecodeAppliedReply(r) }}
+	checksumKind = &rpc.Kind{ID: 26, Name: "checksum", Class: rpc.Default,
+		Request:  func(r *codec.Reader) env.Message { return store.DecodeChecksumRequest(r) },
+		Response: func(r *codec.Reader) env.Message { return store.DecodeChecksumReply(r) }}
 )
 
 // snapshotTimeout is how long a chunk of a snapshot may take.
@@ -55,6 +58,15 @@ func (tr *transport) AwaitApplied(t env.Task, to kv.NodeID, q *store.AppliedRequ
 		return nil, err
 	}
 	return m.(*store.AppliedReply), nil
+}
+
+// CollectChecksum implements store.Transport.
+func (tr *transport) CollectChecksum(t env.Task, to kv.NodeID, q *store.ChecksumRequest) (*store.ChecksumReply, error) {
+	m, err := tr.call(t, to, checksumKind, q, store.ChecksumLimit)
+	if err != nil {
+		return nil, err
+	}
+	return m.(*store.ChecksumReply), nil
 }
 
 // call calls a node. One of which nothing has been heard yet cannot be reached.
@@ -92,5 +104,8 @@ func (s *Server) serveTransport() {
 	})
 	s.rpc.Handle(appliedKind, func(t env.Task, _ string, m env.Message) env.Message {
 		return s.store.HandleApplied(t, m.(*store.AppliedRequest))
+	})
+	s.rpc.Handle(checksumKind, func(t env.Task, _ string, m env.Message) env.Message {
+		return s.store.HandleChecksum(t, m.(*store.ChecksumRequest))
 	})
 }

@@ -259,6 +259,24 @@ func (l *link) AwaitApplied(t env.Task, to kv.NodeID, q *AppliedRequest) (*Appli
 	return p.Wait(t, "applied", AppliedLimit)
 }
 
+func (l *link) CollectChecksum(t env.Task, to kv.NodeID, q *ChecksumRequest) (*ChecksumReply, error) {
+	var p env.Promise[*ChecksumReply]
+	from, c := l.n.id, l.n.c
+	buf := q.Encode(nil)
+	r := codec.NewReader(buf)
+	d := DecodeChecksumRequest(r)
+	if err := r.Done(); err != nil || len(buf) != q.Size() {
+		panic(fmt.Sprint("checksum request: ", err))
+	}
+	c.deliver(from, to, func(n *node) {
+		n.proc.Go("checksum", func(t env.Task) {
+			reply := n.store.HandleChecksum(t, d)
+			c.deliver(to, from, func(*node) { p.Resolve(reply, nil) })
+		})
+	})
+	return p.Wait(t, "checksum", ChecksumLimit)
+}
+
 func (l *link) SendSnapshot(t env.Task, to kv.NodeID, chunk *SnapshotChunk) (*SnapshotReply, error) {
 	buf := chunk.Encode(nil)
 	r := codec.NewReader(buf)

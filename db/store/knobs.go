@@ -48,12 +48,18 @@ var (
 	knobSplitRequests = env.Knob{Name: "range.split.qps", Default: 0, Min: 0, Max: 1_000_000, Doc: "requests a second above which a range is divided; 0: however many"}
 )
 
+// The tunables of the consistency queue.
+var (
+	knobConsistency  = env.Knob{Name: "consistency.interval", Default: 0, Min: 0, Max: int64(48 * time.Hour), Doc: "time in which the replicas of each range are compared once, ns; 0: never"}
+	knobChecksumRate = env.Knob{Name: "consistency.rate", Default: 8 << 20, Min: 16 << 10, Max: 1 << 30, Doc: "bytes a second that one checksum reads"}
+)
+
 // Knobs lists the tunables of this room.
 func Knobs() []*env.Knob {
 	return []*env.Knob{&knobSnapRate, &knobSnapSenders, &knobSnapReceivers, &knobSnapMax, &knobSnapIdle,
 		&knobRecoveryBatch, &knobResolveBatch, &knobCleanupTasks, &knobCleanupQueue, &knobCleanupTries, &knobTxnPause,
 		&knobGCTTL, &knobGCInterval, &knobGCBatch, &knobGCNotes, &knobRangeMax, &knobSplitInterval, &knobAllocator, &knobLoadWindow, &knobReplicaGC,
-		&knobRangeMin, &knobSplitRequests}
+		&knobRangeMin, &knobSplitRequests, &knobConsistency, &knobChecksumRate}
 }
 
 // txnSettings are the knobs of transactions in force.
@@ -130,6 +136,10 @@ const (
 	probeTidied         env.Probe = "allocator: half a change of replicas finished"
 	probeRebalanced     env.Probe = "allocator: replica moved for balance"
 	probeLeaseMoved     env.Probe = "allocator: lease moved"
+
+	probeChecksum env.Probe = "consistency: state fixed, before its checksum is computed"
+	probeCompared env.Probe = "consistency: replicas compared"
+	probeDiverged env.Probe = "consistency: replicas differ"
 )
 
 // Probes lists the rare points of this room.
@@ -142,5 +152,6 @@ func Probes() []env.Probe {
 		probeQueueFailed, probeQueueStuck, probeQueueUnstuck,
 		probeReplicaGC, probeSuspect, probeSucceeded, probeBuried, probeLearnerThere, probeChangeTakenBack, probeChangeJoint, probeChangeHanded, probeChangeLost,
 		probeReplicas, probeDeadReplaced, probeDecommissioned, probeTidied, probeRebalanced, probeLeaseMoved,
-		probeMergeBySize, probeSplitByLoad}
+		probeMergeBySize, probeSplitByLoad,
+		probeChecksum, probeCompared, probeDiverged}
 }

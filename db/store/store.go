@@ -25,6 +25,8 @@ type Transport interface {
 	// AwaitApplied asks a store whether its replica has applied something, and waits for
 	// the answer.
 	AwaitApplied(t env.Task, to kv.NodeID, q *AppliedRequest) (*AppliedReply, error)
+	// CollectChecksum asks another store for a checksum, and waits for it.
+	CollectChecksum(t env.Task, to kv.NodeID, q *ChecksumRequest) (*ChecksumReply, error)
 	// Live reports whether a node is thought to be up.
 	Live(n kv.NodeID) bool
 }
@@ -76,6 +78,7 @@ type Store struct {
 	allocator  allocator
 	loadSplits loadSplitQueue
 	merges     mergeQueue
+	checks     consistency
 	tickTimer  env.Timer
 	stopped    bool
 	incarnated uint32
@@ -117,6 +120,7 @@ func Open(t env.Task, cfg Config) (*Store, error) {
 	s.allocator.init(s)
 	s.loadSplits.init(s)
 	s.merges.init(s)
+	s.checks.init(s)
 	descs, err := Descriptors(cfg.Engine)
 	if err != nil {
 		return nil, err
@@ -370,6 +374,7 @@ func (s *Store) tick() {
 	s.allocator.tick()
 	s.loadSplits.tick()
 	s.merges.tick()
+	s.checks.tick()
 }
 
 // wakeForReturned wakes the ranges that may have left a node behind when they went
