@@ -23,7 +23,7 @@ import (
 func TestAllocator(t *testing.T) {
 	s := sim.New(sim.Config{Seed: 3, Knobs: map[string]int64{
 		"allocator.interval": int64(2 * time.Second), "store.dead.after": int64(15 * time.Second), "replicagc.interval": int64(5 * time.Second),
-		"server.publish": int64(3 * time.Second), "placement.band.ranges.min": 1, "allocator.load.window": int64(10 * time.Second),
+		"server.publish": int64(3 * time.Second), "placement.band.ranges.min": 1, "consistency.interval": int64(20 * time.Second), "allocator.load.window": int64(10 * time.Second),
 	}})
 	defer s.Close()
 	m := &movesWatcher{Watcher: invariants.New(), t: t}
@@ -97,6 +97,11 @@ func TestAllocator(t *testing.T) {
 	for _, v := range m.Verdicts() {
 		if v.Valid != checker.OK {
 			t.Error(v)
+		}
+		for _, n := range v.Counts {
+			if n.Name == "ranges compared by the consistency queue" && n.N < 100 {
+				t.Errorf("%s: %d", n.Name, n.N)
+			}
 		}
 	}
 	for _, f := range s.Findings() {

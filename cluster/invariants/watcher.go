@@ -48,6 +48,7 @@ type Watcher struct {
 	indexed   int64 // entries of the index that were compared with descriptors
 	rejected  [8]int64
 	movements []Movement
+	checked   int64 // comparisons of replicas by the database itself
 }
 
 // maxProblems bounds what is remembered in words.
@@ -272,6 +273,7 @@ func (w *Watcher) Verdicts() []checker.Verdict {
 		{Name: "splits", N: w.splits},
 		{Name: "merges", N: w.merges},
 		{Name: "looks at all descriptors", N: w.tiled},
+		{Name: "ranges compared by the consistency queue", N: w.checked},
 		{Name: "entries of the index compared", N: w.indexed},
 		{Name: "intents never resolved", N: int64(len(w.ledger.provisional))},
 	}}
