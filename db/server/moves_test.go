@@ -20,7 +20,8 @@ import (
 // moves is a world whose ranges move among five nodes while clients count, nodes die and
 // links are cut.
 type moves struct {
-	t     *rapid.T
+	t     *rapid.T // draws; nil if nothing is drawn
+	tb    rapid.TB
 	w     *world
 	cuts  []network.Effect
 	sure  map[string]int64 // increments that were acknowledged
@@ -32,12 +33,10 @@ type moves struct {
 // counted are the keys that clients count at, in r2 and r3.
 var counted = [...]string{"a", "f", "n", "t"}
 
-func newMoves(tb testing.TB, t *rapid.T) *moves {
+func newMoves(outer testing.TB, tb rapid.TB, seed uint64) *moves {
 	knobs := map[string]int64{"lease.duration": int64(2 * time.Second), "raft.quiesce.ticks": 6, "raft.tick": int64(100 * time.Millisecond),
 		"replicagc.interval": int64(2 * time.Second), "snapshot.chunk.bytes": 256, "snapshot.idle": int64(2 * time.Second)}
-	m := &moves{t: t, sure: map[string]int64{}, maybe: map[string]int64{}}
-	m.w = newWorldOf(tb, rapid.Uint64Range(1, 1<<32).Draw(t, "seed"), knobs, nil)
-	return m
+	return &moves{tb: tb, w: newWorldOf(outer, seed, knobs, nil), sure: map[string]int64{}, maybe: map[string]int64{}}
 }
 
 // ask has a node do something as a client, for at most so long.
@@ -67,9 +66,9 @@ func (m *moves) anyNode() *node {
 }
 
 // count increments a counter.
-func (m *moves) count() {
-	k := rapid.SampledFrom(counted[:]).Draw(m.t, "key")
-	n := m.anyNode()
+func (m *moves) count() { m.countAt(m.anyNode(), rapid.SampledFrom(counted[:]).Draw(m.t, "key")) }
+
+func (m *moves) countAt(n *node, k string) {
 	m.ask(n, 10*time.Second, func(t env.Task) {
 		m.maybe[k]++
 		_, err := n.db.Inc(t, dialogueKey(k), 1)
@@ -141,7 +140,7 @@ func (m *moves) heal() {
 
 func (m *moves) check() {
 	for _, f := range m.w.sim.Findings() {
-		m.t.Fatalf("%s\n%s", f.String(), f.Stack)
+		m.tb.Fatalf("%s\n%s", f.String(), f.Stack)
 	}
 }
 
@@ -150,7 +149,7 @@ func (m *moves) until(d time.Duration, what string, ok func() bool) {
 	for end := m.w.sim.Now().Add(d); !ok(); {
 		if m.w.sim.Now() >= end || !m.w.sim.Step() {
 			m.check()
-			m.t.Fatalf("%s: %s in %s\n%s", m.w.sim.Now(), what, d, m)
+			m.tb.Fatalf("%s: %s in %s\n%s", m.w.sim.Now(), what, d, m)
 		}
 	}
 	m.check()
@@ -190,14 +189,14 @@ func (m *moves) settle() {
 		m.ask(n, time.Minute, func(t env.Task) {
 			v, err := n.db.Get(t, dialogueKey(k))
 			if err != nil {
-				m.t.Fatalf("%s cannot be read: %s", k, err)
+				m.tb.Fatalf("%s cannot be read: %s", k, err)
 			}
 			is := int64(0)
 			if v.Exists {
 				is = int64(binary.BigEndian.Uint64(v.Bytes))
 			}
 			if is < m.sure[k] || is > m.maybe[k] {
-				m.t.Fatalf("%s is %d after %d increments, of which %d are sure\n%s", k, is, m.maybe[k], m.sure[k], m)
+				m.tb.Fatalf("%s is %d after %d increments, of which %d are sure\n%s", k, is, m.maybe[k], m.sure[k], m)
 			}
 			read = true
 		})
@@ -205,7 +204,7 @@ func (m *moves) settle() {
 	}
 	for tries := 0; m.placed() != ""; tries++ {
 		if tries == 60 {
-			m.t.Fatalf("%s\n%s", m.placed(), m)
+			m.tb.Fatalf("%s\n%s", m.placed(), m)
 		}
 		m.w.run(time.Second)
 		m.check()
@@ -217,7 +216,7 @@ func (m *moves) settle() {
 func (m *moves) finish(k keys.Key) {
 	for tries, done := 0, false; !done; tries++ {
 		if tries == 100 {
-			m.t.Fatalf("the replicas at %s are not brought into order\n%s", k, m)
+			m.tb.Fatalf("the replicas at %s are not brought into order\n%s", k, m)
 		}
 		n, over := m.w.node(kv.NodeID(tries%numNodes+1)), false
 		m.ask(n, 20*time.Second, func(t env.Task) {
@@ -226,7 +225,7 @@ func (m *moves) finish(k keys.Key) {
 			if done = err == nil; done {
 				for _, d := range br.Responses[0].(*kv.AdminChangeReplicasResponse).Desc.Replicas {
 					if d.Type != kv.VoterFull && d.Type != kv.NonVoter {
-						m.t.Fatalf("%s is left behind at %s", d, k)
+						m.tb.Fatalf("%s is left behind at %s", d, k)
 					}
 				}
 			}
@@ -297,13 +296,13 @@ func (m *moves) same() {
 			}
 			at := r.State().AppliedIndex
 			if sum, ok := sums[at]; ok && sum != h.Sum64() {
-				m.t.Fatalf("n%d holds something else of r%d at %d\n%s", n.id, id, at, m)
+				m.tb.Fatalf("n%d holds something else of r%d at %d\n%s", n.id, id, at, m)
 			}
 			sums[at] = h.Sum64()
 			compared++
 		}
 		if compared == 0 {
-			m.t.Fatalf("nobody has r%d", id)
+			m.tb.Fatalf("nobody has r%d", id)
 		}
 	}
 }
@@ -316,7 +315,8 @@ func (m *moves) same() {
 func TestMoves(t *testing.T) {
 	done := 0
 	rapid.Check(t, func(rt *rapid.T) {
-		m := newMoves(t, rt)
+		m := newMoves(t, rt, rapid.Uint64Range(1, 1<<32).Draw(rt, "seed"))
+		m.t = rt
 		defer m.w.sim.Close()
 		actions := []func(){m.count, m.count, m.count, m.change, m.change, m.run, m.run, m.run, m.kill, m.start, m.cut, m.heal}
 		for range rapid.IntRange(1, 60).Draw(rt, "actions") {
@@ -327,5 +327,31 @@ func TestMoves(t *testing.T) {
 	})
 	if done == 0 {
 		t.Error("no change of replicas succeeded")
+	}
+}
+
+// TestMoveCrashes claims the same of a move of the leaseholder's own replica, whichever of
+// those who have to do with it loses power, and whenever.
+func TestMoveCrashes(t *testing.T) {
+	const every = 20 * time.Millisecond
+	for _, victim := range []kv.NodeID{1, 2, 4} {
+		for at := time.Duration(0); at < 1600*time.Millisecond; at += every {
+			m := newMoves(t, t, uint64(at/every)+1)
+			n := m.w.node(5)
+			for _, k := range counted {
+				m.countAt(n, k)
+			}
+			m.ask(n, 20*time.Second, func(t env.Task) {
+				_, _ = n.db.Batch(t, kv.Header{}, &kv.AdminChangeReplicasRequest{Key: dialogueKey("a"),
+					Changes: []kv.ReplicaChange{on(4, kv.RoleVoter), on(1, kv.RoleNone)}})
+			})
+			m.w.run(at)
+			m.countAt(n, "a")
+			m.w.node(victim).machine.Kill("test")
+			m.w.node(victim).disk.PowerLoss()
+			m.w.run(time.Second)
+			m.settle()
+			m.w.sim.Close()
+		}
 	}
 }
