@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/cockroachdb/datadriven"
 
+	"simulacrum/db/server"
 	"simulacrum/nemesis"
 	"simulacrum/sim/env"
 	"simulacrum/workloads"
@@ -19,34 +21,43 @@ import (
 
 var testProbes = []env.Probe{"append written, before sync", "lease applied"}
 
-func testKnobs() []*env.Knob {
+// knobsOfTests are some whose values matter here, those that any scenario sets, and forty
+// of no meaning. Nothing assigns to it.
+var knobsOfTests = func() []*env.Knob {
 	knobs := []*env.Knob{
 		{Name: "rpc.offset_check", Default: 1, Min: 0, Max: 1},
 		{Name: "txn.heartbeat", Default: int64(time.Second), Min: int64(100 * time.Millisecond), Max: int64(time.Minute)},
-		{Name: "range.max.bytes", Default: 512 << 20, Min: 256, Max: 1 << 40},
-		{Name: "range.split.interval", Default: int64(time.Second), Min: int64(100 * time.Millisecond), Max: int64(time.Minute)},
-		{Name: "allocator.interval", Max: int64(time.Hour)},
-		{Name: "allocator.load.window", Default: int64(30 * time.Second), Min: int64(time.Second), Max: int64(time.Hour)},
-		{Name: "replicagc.interval", Max: int64(24 * time.Hour)},
-		{Name: "store.dead.after", Default: int64(5 * time.Minute), Min: int64(5 * time.Second), Max: int64(time.Hour)},
-		{Name: "store.suspect.for", Default: int64(30 * time.Second), Max: int64(5 * time.Minute)},
-		{Name: "server.publish", Default: int64(10 * time.Second), Min: int64(time.Second), Max: int64(time.Minute)},
-		{Name: "placement.band.ranges.min", Default: 2, Min: 1, Max: 50},
 		{Name: "lease.duration", Default: int64(6 * time.Second), Min: int64(2 * time.Second), Max: int64(20 * time.Second)},
-		{Name: "lease.epoch", Default: 0, Min: 0, Max: 1},
-		{Name: "liveness.expiry", Default: int64(6 * time.Second), Min: int64(2 * time.Second), Max: int64(30 * time.Second)},
+	}
+	set := map[string]int64{}
+	for _, name := range List() {
+		if s, err := Load(name); err == nil {
+			maps.Copy(set, s.Knobs.Set)
+		}
+	}
+	for _, k := range server.Knobs() {
+		if _, ok := set[k.Name]; ok && !slices.ContainsFunc(knobs, func(o *env.Knob) bool { return o.Name == k.Name }) {
+			knobs = append(knobs, k)
+		}
 	}
 	for i := range 40 {
 		knobs = append(knobs, &env.Knob{Name: fmt.Sprintf("test.k%02d", i), Default: 100, Min: 1, Max: 1 << 40})
 	}
 	return knobs
-}
+}()
+
+func testKnobs() []*env.Knob { return knobsOfTests }
 
 // Every scenario prints as a file that parses to it, by name and from disk.
 func TestRoundTrip(t *testing.T) {
-	want := []string{"add-node", "append", "az-failure", "az-failure-repaired", "bank", "calm", "clocks", "clocks-beyond-bounds", "clocks-within-bounds", "contention",
-		"coordinator-crashes", "default", "disks", "epoch-leases", "g2", "lease-storm", "lose-node-briefly", "lose-node-forever", "long-fork", "monotonic", "moves", "overload", "partitions",
-		"region-failure", "region-failure-repaired", "registers", "savepoints", "splits", "splits-and-merges", "strict"}
+	entries, err := os.ReadDir("files")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for _, e := range entries {
+		want = append(want, strings.TrimSuffix(e.Name(), ".toml"))
+	}
 	slices.Sort(want)
 	got := List()
 	slices.Sort(got)
