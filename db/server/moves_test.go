@@ -27,7 +27,9 @@ type moves struct {
 	sure  map[string]int64 // increments that were acknowledged
 	maybe map[string]int64 // and all that were asked for
 	open  int              // steps of clients under way
-	done  int              // changes that succeeded
+	done  int              // changes, or splits, that succeeded
+
+	merged int // merges that did
 }
 
 // counted are the keys that clients count at, in r2 and r3.
