@@ -167,3 +167,27 @@ func TestHerd(t *testing.T) {
 		t.Errorf("to move 11 replicas, up to %d movements were made, %d on average", worst, total/20)
 	}
 }
+
+// A leaseholder that hears no news knows what it has done itself: it fills an empty store,
+// and goes on no longer than it takes.
+func TestOwnMoves(t *testing.T) {
+	w := newAllocWorld(3, 3, 3, 40, map[string]int64{"placement.band.ranges.min": 1, "placement.band.leases.min": 50})
+	defer w.s.Close()
+	for _, r := range w.ranges {
+		r.lease = r.desc.Replicas[0].StoreID
+		if _, ok := r.desc.Replica(1); ok {
+			r.lease = 1
+		}
+		w.hold(r)
+	}
+	w.run(time.Minute)
+	s := w.addStore(1)
+	for _, o := range w.stores[1:] {
+		o.a.replicas.interval, o.a.leases.interval = 0, 0
+	}
+	w.mute = true
+	w.run(30 * time.Minute)
+	if n := s.count(); len(w.problems) > 0 || n < 12 || n > 28 {
+		t.Errorf("%d replicas of 120 on the new store; %v", n, w.problems)
+	}
+}

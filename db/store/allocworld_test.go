@@ -24,6 +24,7 @@ type allocWorld struct {
 	done     []Movement // that were carried out
 	tell     func(format string, args ...any)
 	problems []string
+	mute     bool // no store tells anything
 }
 
 // allocStore is one store with its allocator, and what it last told the others.
@@ -134,6 +135,9 @@ func (s *allocStore) kill() {
 // publish tells the others what the store holds: what is there at this moment, and the
 // load of the window that ends with it.
 func (s *allocStore) publish() {
+	if s.w.mute {
+		return
+	}
 	f := &s.figures
 	f.Ranges, f.Leases, f.Used, f.Load = 0, 0, 0, placement.Load{}
 	now, window := s.w.s.Now(), sim.Time(s.a.window)

@@ -22,10 +22,7 @@ type ownMove struct {
 
 // start remembers a move that begins.
 func (a *allocator) start(r *placement.Range, d placement.Decision) *ownMove {
-	now := a.clock.Now()
-	a.own = slices.DeleteFunc(a.own, func(m *ownMove) bool {
-		return !m.done.IsEmpty() && m.done.Add(a.window+toldWithin).Less(now)
-	})
+	a.own = slices.DeleteFunc(a.own, a.told)
 	m := &ownMove{decision: d, size: r.Size, load: r.Load}
 	if d.LeaseTo != 0 {
 		m.from = r.Leaseholder
@@ -34,8 +31,25 @@ func (a *allocator) start(r *placement.Range, d placement.Decision) *ownMove {
 	return m
 }
 
-// toldWithin is after what time a store has surely told of what happened to it.
-const toldWithin = time.Minute
+// toldWithin is after what time a store that has not told of a move will tell of nothing
+// any more.
+const toldWithin = time.Hour
+
+// told reports that all figures contain the move, as far as they ever will.
+func (a *allocator) told(m *ownMove) bool {
+	contains := func(s kv.StoreID) bool {
+		return s == 0 || m.missing(a.world.Told(s).Add(-a.clock.MaxOffset()), a.window) == 0
+	}
+	if m.done.IsEmpty() || m.done.Add(toldWithin).Less(a.clock.Now()) {
+		return !m.done.IsEmpty()
+	}
+	for _, ch := range m.decision.Changes {
+		if !contains(ch.Store) {
+			return false
+		}
+	}
+	return contains(m.from) && contains(m.decision.LeaseTo)
+}
 
 // forget takes back a move that came to nothing.
 func (a *allocator) forget(m *ownMove) {
