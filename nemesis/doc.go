@@ -21,13 +21,15 @@
 // is asked of ranges is only what their own replicas may decide at any time: a lease
 // moves, somebody stands for election, a log is cut short. Such a request may be
 // refused, and counts only when it was carried out.
+// Nodes join that were not there, drain, leave for good, and lose their disks: what
+// comes back on an empty disk is another node. Copies of ranges are moved on request.
 // Memory is not corrupted and nobody lies.
 //
 // What it promises: a plan is data and says all that happens, so that the same
 // plan on the same seed does the same; chance is used by Swarm alone, before the
 // run. At the end of the fault window everything heals: links, disks, speeds and
 // pauses, clocks back to where they began, and each process that should live is
-// started. Faults overlap freely: a process is started, resumed or sped up when
+// started, but those that have left or whose disks are lost for good. Faults overlap freely: a process is started, resumed or sped up when
 // the last fault that holds it lets go. A fault that changed nothing says so.
 //
 // A crash loop, a flapping partition and a storm of lease transfers are not kinds of
