@@ -243,9 +243,10 @@ func (g *Gossip) PublishStore(d *StoreDescriptor, ttl time.Duration) error {
 
 // PublishSentinel is for the leaseholder of the first range, and is due three times
 // before gossip.sentinel_ttl is over: see SentinelEvery. A node that misses it takes
-// itself for cut off from those who hold the index of everything.
-func (g *Gossip) PublishSentinel() {
-	if err := g.PublishVersion(SentinelKey, nil, g.clock.Now(), g.sentinelTTL); err != nil {
+// itself for cut off from those who hold the index of everything. where, which may be
+// nil, comes with it and says where those are.
+func (g *Gossip) PublishSentinel(where []byte) {
+	if err := g.PublishVersion(SentinelKey, where, g.clock.Now(), g.sentinelTTL); err != nil {
 		g.e.Log("gossip: sentinel: %v", err)
 	}
 }

@@ -93,7 +93,7 @@ func TestSentinelLost(t *testing.T) {
 			m := w.members[15]
 			m.p.Go("sentinel", func(t env.Task) {
 				for t.Err() == nil {
-					m.g.PublishSentinel()
+					m.g.PublishSentinel(nil)
 					t.Sleep(m.g.SentinelEvery())
 				}
 			})

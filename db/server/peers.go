@@ -144,9 +144,25 @@ func (s *Server) startGossip() {
 		}
 		s.stores.learn(d, x.Version)
 	})
+	s.gossip.OnChange(gossip.SentinelKey, s.learnFirst)
 	s.gossip.Start()
 	s.env.Go("server: statements", s.publish)
 	s.env.Go("server: sentinel", s.publishSentinel)
+}
+
+// learnFirst takes in where the first range is, which everybody has to know.
+func (s *Server) learnFirst(x gossip.Info) {
+	if len(x.Value) == 0 {
+		return
+	}
+	d, err := kv.ParseDescriptor(x.Value)
+	if err != nil {
+		s.env.Log("server: %s: %v", x.Key, err)
+		return
+	}
+	if d.Generation > s.first.Generation {
+		s.first = d
+	}
 }
 
 // publish tells everyone what the node's store holds. What it said last stays known when
@@ -163,11 +179,16 @@ func (s *Server) publish(t env.Task) {
 }
 
 // publishSentinel tells everyone that the leaseholder of the first range can be reached,
-// while this node is it.
+// while this node is it, and where its replicas are if they are not as they began: no
+// index says so.
 func (s *Server) publishSentinel(t env.Task) {
 	for t.Sleep(s.gossip.SentinelEvery()) == nil {
 		if r := s.store.Replica(s.cfg.Ranges[0].RangeID); r != nil && r.HoldsLease() {
-			s.gossip.PublishSentinel()
+			var where []byte
+			if r.Desc().Generation > s.cfg.Ranges[0].Generation {
+				where = r.Desc().Encode(nil)
+			}
+			s.gossip.PublishSentinel(where)
 		}
 	}
 }

@@ -170,3 +170,35 @@ func TestStillborn(t *testing.T) {
 		t.Errorf("n3 has %v of the right side", r)
 	}
 }
+
+// The first range is found when it is nowhere where it began, by a node that has just
+// started, too: gossip says where it is, since no index does.
+func TestFirstRangeIsFound(t *testing.T) {
+	w := newWorld(t, map[string]int64{"lease.epoch": 1, "replicagc.interval": int64(time.Second)}, nil)
+	done := false
+	n := w.node(5)
+	n.proc.Go("change", func(t env.Task) {
+		q := &kv.AdminChangeReplicasRequest{Key: keys.Meta2, Changes: []kv.ReplicaChange{on(4, kv.RoleVoter), on(5, kv.RoleVoter),
+			on(1, kv.RoleNone), on(2, kv.RoleNone), on(3, kv.RoleNone)}}
+		for !done {
+			_, err := n.db.Batch(t, kv.Header{}, q)
+			done = err == nil
+		}
+	})
+	w.until(time.Minute, "the first range does not move", func() bool { return done })
+	for _, n := range w.nodes[:replicas] {
+		w.until(time.Minute, "a node keeps its replica", func() bool { return n.server.store.Replica(1) == nil })
+	}
+	changed(w, "a", on(4, kv.RoleVoter)) // syncs what n3 has done, too
+	w.run(time.Second)
+	w.node(3).kill()
+	w.node(3).boot()
+	w.until(time.Minute, "n3 does not start", func() bool { return w.node(3).server != nil })
+	w.run(10 * time.Second) // a peer tells
+	found := false
+	w.node(3).proc.Go("look", func(t env.Task) {
+		_, err := w.node(3).db.Get(t, dialogueKey("a"))
+		found = err == nil
+	})
+	w.until(time.Minute, "n3 finds nothing", func() bool { return found })
+}

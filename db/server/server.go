@@ -49,6 +49,7 @@ type Server struct {
 	router   *kvclient.Router
 	db       *kv.DB // for what the node does by itself
 	sessions *session.Gateway
+	first    *kv.RangeDescriptor // the range that holds the index, as gossip says
 	gossip   *gossip.Gossip
 	liveness *liveness.Liveness
 	peers    peers
@@ -63,7 +64,7 @@ var bootstrapKey = keys.StoreKey("bootstrapped")
 // Start boots the node on its disk and returns when it serves. An error says that
 // the disk cannot be used.
 func Start(t env.Task, e env.Env, cfg Config) (*Server, error) {
-	s := &Server{env: e, cfg: cfg, clock: hlc.NewClock(e, cfg.MaxOffset)}
+	s := &Server{env: e, cfg: cfg, first: cfg.Ranges[0], clock: hlc.NewClock(e, cfg.MaxOffset)}
 	var err error
 	if s.engine, err = storage.Open(t, e, "data", storage.Options{}); err != nil {
 		return nil, err
@@ -132,12 +133,13 @@ func (s *Server) bootstrap(t env.Task) error {
 	return err
 }
 
-// firstRange is the descriptor of the range that holds the index.
+// firstRange is the newest descriptor that is known here of the range that holds the index.
+// One's own replica of it may be left over from before it went elsewhere.
 func (s *Server) firstRange() *kv.RangeDescriptor {
-	if r := s.store.Replica(s.cfg.Ranges[0].RangeID); r != nil {
+	if r := s.store.Replica(s.first.RangeID); r != nil && r.Desc().Generation >= s.first.Generation {
 		return r.Desc()
 	}
-	return s.cfg.Ranges[0]
+	return s.first
 }
 
 func (s *Server) send(t env.Task, ba *kv.BatchRequest) *kv.BatchResponse {
