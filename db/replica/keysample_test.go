@@ -21,7 +21,9 @@ func TestSampledKeyDividesTheLoad(t *testing.T) {
 		divided bool
 	}{
 		{"even", func(r *rand.Rand) kv.Request { return &kv.GetRequest{Key: key(r.IntN(100))} }, true},
-		{"skewed", func(r *rand.Rand) kv.Request { return &kv.PutRequest{Key: key(min(r.IntN(100), r.IntN(100), r.IntN(100)))} }, true},
+		{"skewed", func(r *rand.Rand) kv.Request {
+			return &kv.PutRequest{Key: key(min(r.IntN(100), r.IntN(100), r.IntN(100)))}
+		}, true},
 		{"short scans", func(r *rand.Rand) kv.Request {
 			n := r.IntN(100)
 			return &kv.ScanRequest{Key: key(n), EndKey: key(n + 3)}
