@@ -21,17 +21,18 @@ type Client struct {
 	cluster  *Cluster
 	place    nemesis.Place
 	machine  *sim.Machine
-	gateways []string
+	turn     int      // of the clients of its zone
+	session  *Session // the living incarnation's, or the last
 	program  func(t env.Task, s *Session)
 	sessions uint64 // incarnations so far
 }
 
-func newClient(c *Cluster, p nemesis.Place, gateways []string) *Client {
+func newClient(c *Cluster, p nemesis.Place, turn int) *Client {
 	return &Client{
-		cluster:  c,
-		place:    p,
-		gateways: gateways,
-		machine:  c.sim.Machine(p.Name, sim.MachineConfig{Region: p.Region, Zone: p.Zone}),
+		cluster: c,
+		place:   p,
+		turn:    turn,
+		machine: c.sim.Machine(p.Name, sim.MachineConfig{Region: p.Region, Zone: p.Zone}),
 	}
 }
 
@@ -60,10 +61,22 @@ func (c *Client) start() {
 	e := c.cluster.newEnv(c.machine, "client", nil)
 	s := &Session{client: c, env: e}
 	s.rpc = rpc.New(e, nil)
-	s.remote = kvclient.NewRemote(e, s.rpc, c.gateways)
+	s.remote = kvclient.NewRemote(e, s.rpc, c.gateways())
+	c.session = s
 	s.txns = session.NewRemote(e, s.rpc, s.remote.Gateways())
 	s.db = kv.NewDB(s.remote, uint64(c.machineNumber())<<40|c.sessions<<24).WithTxns(s.txns)
 	e.Go("client", func(t env.Task) { c.program(t, s) })
+}
+
+// gateways are the nodes that the client may enter the cluster by, the nearest first.
+func (c *Client) gateways() []string {
+	var members []nemesis.Place
+	for _, n := range c.cluster.nodes {
+		if n.Joined() {
+			members = append(members, n.place)
+		}
+	}
+	return nearest(members, c.place, c.turn)
 }
 
 func (c *Client) machineNumber() int {

@@ -80,7 +80,7 @@ func New(s *sim.Sim, cfg Config) *Cluster {
 	}
 	turns := map[string]int{}
 	for _, p := range c.topo.Clients {
-		cl := newClient(c, p, nearest(c.topo.Nodes, p, turns[zoneOf(p)]))
+		cl := newClient(c, p, turns[zoneOf(p)])
 		turns[zoneOf(p)]++
 		c.clients = append(c.clients, cl)
 		c.byName[p.Name] = cl

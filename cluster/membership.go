@@ -71,7 +71,18 @@ func (c *Cluster) Join(name string) bool {
 		return false
 	}
 	n.joined = true
+	c.tellClients()
 	return true
+}
+
+// tellClients has the clients know of the nodes that are part of the cluster, as a
+// directory of services would.
+func (c *Cluster) tellClients() {
+	for _, cl := range c.clients {
+		if cl.session != nil && cl.machine.Proc() != nil {
+			cl.session.remote.Gateways().Set(cl.gateways())
+		}
+	}
 }
 
 // LoseDisk implements nemesis.Target.
@@ -158,6 +169,7 @@ func (c *Cluster) left(l *leaving) {
 		return
 	}
 	l.node.left = true
+	c.tellClients()
 	l.done++
 	l.node.stop()
 }

@@ -29,3 +29,16 @@ func (g *Gateways) Leave(name string) {
 		g.current = (g.current + 1) % len(g.names)
 	}
 }
+
+// Set replaces the endpoints, of which there is at least one, as a directory of services
+// tells of nodes that have come or gone. The current one stays the choice if it is still
+// among them.
+func (g *Gateways) Set(names []string) {
+	current := g.Current()
+	g.names, g.current = append([]string(nil), names...), 0
+	for i, n := range names {
+		if n == current {
+			g.current = i
+		}
+	}
+}
