@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -150,6 +151,17 @@ func TestDrain(t *testing.T) {
 	}
 	if status() != placement.Draining {
 		t.Errorf("n3 takes n1 for %s", status())
+	}
+	holder, r := w.replica(2)
+	var err error
+	holder.proc.Go("move", func(task env.Task) {
+		if _, e := r.TransferLease(task, 1); e != nil {
+			err = e
+		}
+	})
+	w.run(2 * time.Second)
+	if err == nil || !strings.Contains(err.Error(), "n1 is draining") || !r.HoldsLease() {
+		t.Errorf("a lease is handed to the node that drains: %v", err)
 	}
 	n.kill()
 	n.boot()
