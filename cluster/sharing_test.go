@@ -105,7 +105,7 @@ func TestNodesShareNothing(t *testing.T) {
 // server it is kept, and why nothing changes it.
 var messages = []struct{ path, reason string }{
 	{`(log\.cache\[\d+\]\.Data|proposals\.pending\[\d+\]\.data)$`, "data of raft entries: logs copy the slices that hold entries, and nothing writes to data"},
-	{`(sessions\.(open|ended)\.root\..*\.answer\..*|(finished\[\d+\]|wait)\.Txn\.Key|inFlight\[\d+\]\.Key|reads\.pages\[\d+\]\..*\.key|(mems\[\d+\]|frontMem\.m)\.data|latches\.points\.root\..*\.span\.Key)$`,
+	{`(sessions\.(open|ended)\.root\..*\.answer\..*|(finished\[\d+\]|wait)\.Txn\.Key|inFlight\[\d+\]\.Key|[tT]xn\.Observed|txn\.TxnMeta\.Key|reads\.pages\[\d+\]\..*\.key|(mems\[\d+\]|frontMem\.m)\.data|latches\.points\.root\..*\.span\.Key)$`,
 		"keys and values that a transaction asked for or was answered: whoever keeps one never writes to it"},
 	{`\.(info\.Value|own\[\.\.\.\]\.value)$`, "values of infos: whoever published one never writes to it"},
 	{`(state\.Desc|cache\.entries\[\d+\]\.desc|router\.firstSeen)$`, "range descriptors that came with an answer: a changed range gets a new one"},
