@@ -8,7 +8,6 @@ import (
 
 	"simulacrum/db/gossip"
 	"simulacrum/db/hlc"
-	"simulacrum/db/keys"
 	"simulacrum/db/kv"
 	"simulacrum/db/placement"
 	"simulacrum/sim/env"
@@ -78,37 +77,6 @@ func TestAddressOfALostDisk(t *testing.T) {
 			t.Errorf("after %v: n9 is at %q, n1009 at %q", order, p.address(9), p.address(1009))
 		}
 	}
-}
-
-// Where the first range has moved all nodes learn by gossip, also those that had it before,
-// and whoever comes back.
-func TestFirstRangeIsFound(t *testing.T) {
-	w := newWorld(t, map[string]int64{"lease.epoch": 1, "lease.duration": int64(4 * time.Second)}, nil)
-	var errs []error
-	for _, move := range [][2]kv.NodeID{{1, 4}, {2, 5}} {
-		done := false
-		w.node(3).proc.Go("move", func(task env.Task) {
-			_, err := w.node(3).db.Batch(task, kv.Header{}, &kv.AdminChangeReplicasRequest{Key: keys.Meta2, Changes: []kv.ReplicaChange{
-				{NodeID: move[1], StoreID: kv.StoreID(move[1]), To: kv.RoleVoter}, {NodeID: move[0], StoreID: kv.StoreID(move[0])}}})
-			errs, done = append(errs, err), true
-		})
-		w.until(20*time.Second, "r1 does not move", func() bool { return done })
-	}
-	if errs[0] != nil || errs[1] != nil {
-		t.Fatal(errs)
-	}
-	w.run(10 * time.Second)
-	want := w.node(4).server.store.Replica(1).Desc()
-	for _, n := range w.nodes {
-		if got := n.server.firstRange(); got.Generation != want.Generation {
-			t.Errorf("n%d takes the first range for %s, and it is %s", n.id, got, want)
-		}
-	}
-	w.node(1).kill()
-	w.node(1).boot()
-	w.until(20*time.Second, "n1 does not find the first range again", func() bool {
-		return w.node(1).server != nil && w.node(1).server.firstRange().Generation == want.Generation
-	})
 }
 
 // Each node measures the clocks of others though it has nothing to say to them, also after
