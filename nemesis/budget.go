@@ -151,6 +151,7 @@ type force struct {
 	Fault
 	from, to time.Duration
 	anyTime  bool     // it may, or may not, be in force in the stretch
+	one      bool     // it hits one of who, and it is not known which
 	who      []string // the endpoints of its first group, as its kind reads it
 	dead     []cut    // directions in which it lets nothing useful through
 	gone     []string // nodes that have left for good
@@ -159,7 +160,7 @@ type force struct {
 
 // forces lists the stretches of time in which f is in force.
 func (m Model) forces(f Fault) []force {
-	whole := force{Fault: f, to: m.End, anyTime: f.At.Probe != ""}
+	whole := force{Fault: f, to: m.End, anyTime: f.At.Probe != "", one: f.hitsAny()}
 	whole.who = m.Topology.group(f.Who[0], f.Kind.Family() == Network)
 	whole.dead = m.deadLinks(whole)
 	if kinds[f.Kind].asks {
@@ -249,7 +250,7 @@ func (b *Budget) grace(m Model) {
 
 // missing says which range lacks a quorum under these faults, or "".
 func (m Model) missing(in []force) string {
-	out := m.out(in)
+	out, some := m.out(in)
 	var dead []cut
 	for _, x := range in {
 		if kinds[x.Kind].asks {
@@ -257,20 +258,20 @@ func (m Model) missing(in []force) string {
 		}
 		dead = append(dead, x.dead...)
 	}
-	if len(out) == 0 && len(dead) == 0 {
+	if len(out) == 0 && some == 0 && len(dead) == 0 {
 		return ""
 	}
 	for _, g := range m.groups(in) {
-		if !m.quorum(g, out, dead) {
+		if !m.survives(g, out, some, dead) {
 			return fmt.Sprintf("no quorum of %s", strings.Join(g, ","))
 		}
 	}
 	return ""
 }
 
-// out lists the nodes that do not take part under these faults.
-func (m Model) out(in []force) []string {
-	var names []string
+// out lists the nodes that do not take part under these faults, and says how many more do
+// not of which nobody knows which they are.
+func (m Model) out(in []force) (names []string, some int) {
 	for _, x := range in {
 		switch x.Kind {
 		case SlowCPU:
@@ -282,7 +283,15 @@ func (m Model) out(in []force) []string {
 				continue
 			}
 		case Crash, CleanStop, Pause, PowerLoss, DrainNode, LoseDisk, ReplaceNode, StallDisk, FullDisk, WriteError, SyncError:
+		case Partition, Degrade, NeedSnapshot: // of a node that is not known every link counts as dead
+			if !x.one || x.Kind == Degrade && !x.Link.hopeless() {
+				continue
+			}
 		default:
+			continue
+		}
+		if x.one {
+			some++
 			continue
 		}
 		for _, n := range x.who {
@@ -291,11 +300,20 @@ func (m Model) out(in []force) []string {
 			}
 		}
 	}
-	return names
+	return names, some
+}
+
+// hopeless reports that links under this fault let nothing useful through.
+func (l LinkFault) hopeless() bool {
+	return l.Loss >= hopelessLoss || l.Corrupt >= hopelessCorrupt || l.Delay+l.Jitter >= hopelessDelay ||
+		l.Bandwidth != 0 && l.Bandwidth < hopelessBandwidth
 }
 
 // deadLinks lists the directions in which a fault lets nothing useful through.
 func (m Model) deadLinks(x force) []cut {
+	if x.one {
+		return nil
+	}
 	switch x.Kind {
 	case Partition:
 		return x.cuts(m.Topology)
@@ -303,9 +321,7 @@ func (m Model) deadLinks(x force) []cut {
 		others := without(m.Topology.everyone(), x.who)
 		return []cut{{x.who, others}, {others, x.who}}
 	case Degrade:
-		l := x.Link
-		if l.Loss < hopelessLoss && l.Corrupt < hopelessCorrupt && l.Delay+l.Jitter < hopelessDelay &&
-			(l.Bandwidth == 0 || l.Bandwidth >= hopelessBandwidth) {
+		if !x.Link.hopeless() {
 			return nil
 		}
 		others := m.Topology.everyone()
@@ -315,6 +331,20 @@ func (m Model) deadLinks(x force) []cut {
 		return []cut{{x.who, others}, {others, x.who}}
 	}
 	return nil
+}
+
+// survives reports whether the group has a quorum whichever so many more of its members are
+// out.
+func (m Model) survives(group, out []string, more int, dead []cut) bool {
+	if !m.quorum(group, out, dead) {
+		return false
+	}
+	for _, n := range group {
+		if more > 0 && !slices.Contains(out, n) && !m.survives(group, append(slices.Clone(out), n), more-1, dead) {
+			return false
+		}
+	}
+	return true
 }
 
 // quorum reports whether some member of the group is in touch with a majority.

@@ -359,29 +359,33 @@ func (g *swarm) trigger(f *Fault, family Family) {
 	if g.victim.Name == "" {
 		g.victim = g.node()
 	}
-	at := g.victim
+	at := g.victim.Name
 	if g.MaxDown == 0 || g.MaxDown > 1 && g.one(2) {
-		at = g.node()
+		at = g.node().Name
+		if g.one(2) && f.Kind != LoseDisk && f.Kind != ReplaceNode {
+			at = Any
+		}
 	}
 	g.at(f, pick(g.Rand, g.Probes), at)
 }
 
-// at has the fault wait for a probe, which a node reaches.
-func (g *swarm) at(f *Fault, p env.Probe, at Place) {
+// at has the fault wait for a probe, which a node reaches, or any.
+func (g *swarm) at(f *Fault, p env.Probe, at string) {
 	f.Times, f.Every = 1, 0
-	f.At = Trigger{Probe: p, Node: at.Name, Nth: 1 + g.Int64N(1<<g.IntN(8))}
+	f.At = Trigger{Probe: p, Node: at, Nth: 1 + g.Int64N(1<<g.IntN(8))}
 	if who := f.Who[0]; f.Kind == PowerLoss && (len(who) > 1 || who[0] == "all") {
 		return // these lose power together when one of them is there
 	}
-	f.Who = [][]string{{at.Name}}
+	f.Who = [][]string{{at}}
 	if f.Kind == Partition {
 		f.Shape = Isolate
 	}
 }
 
 // crossroads chooses a few points in the code and has something happen at each of them
-// several times, on any node: a single fault, at one point of all, mostly meets nothing that
-// matters. The points are mostly such between two steps that belong together, where half is
+// several times, to whichever node is there: a single fault, at one point of all, mostly meets
+// nothing that matters, and a node that was chosen before is mostly not the one that matters.
+// The points are mostly such between two steps that belong together, where half is
 // done. What happens there is short, mostly: who comes back soon finds the other
 // half, before others have done something about it.
 func (g *swarm) crossroads(on []Family) {
@@ -412,17 +416,31 @@ func (g *swarm) crossroads(on []Family) {
 	if g.victim.Name == "" {
 		g.victim = g.node()
 	}
-	for range 4 + g.IntN(10*g.Strength) {
-		k, at := pick(g.Rand, kinds), g.victim
-		f := g.fault(k, k.Family())
-		if f.For > 0 && !g.one(4) {
-			f.For = g.between(10*time.Millisecond, time.Second)
+	if g.MaxDown == 1 {
+		for range 4 + g.IntN(10*g.Strength) {
+			f := g.brief(pick(g.Rand, kinds))
+			g.at(&f, pick(g.Rand, points), g.victim.Name)
+			g.accept(f)
 		}
-		if g.MaxDown != 1 {
-			at = pick(g.Rand, g.Model.Topology.Nodes)
+		return
+	}
+	for range 2 + g.IntN(3*g.Strength) {
+		f := g.brief(pick(g.Rand, kinds))
+		g.at(&f, pick(g.Rand, points), Any)
+		if !g.one(4) { // it may be over before the next, but the cluster not yet what it was
+			f.Times = 2 + g.IntN(8)
+			f.Every = f.For + g.between(100*time.Millisecond, pick(g.Rand, []time.Duration{time.Second, 2 * max(g.Election, time.Second)}))
 		}
-		f.Who, f.Stagger = [][]string{{at.Name}}, 0
-		g.at(&f, pick(g.Rand, points), at)
 		g.accept(f)
 	}
+}
+
+// brief draws a fault of one node that is over soon, mostly.
+func (g *swarm) brief(k Kind) Fault {
+	f := g.fault(k, k.Family())
+	if f.For > 0 && !g.one(4) {
+		f.For = g.between(10*time.Millisecond, pick(g.Rand, []time.Duration{time.Second, 2 * time.Second}))
+	}
+	f.Who, f.Stagger = [][]string{{Any}}, 0
+	return f
 }

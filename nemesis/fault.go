@@ -16,6 +16,7 @@ import (
 //	at T+12.500s partition halves n1,n2|n3,c1 for 4s mode=hold
 //	at T+3.000s power-loss region:us-east for 5s stagger=20ms
 //	at probe "append written, before sync" n3 #4 crash for 2s
+//	at probe "append written, before sync" any #4 crash for 500ms times=6 every=2s
 //	at T+8.000s crash n2 for 500ms times=6 every=2s
 //	at T+5.000s stop all for 1s stagger=4s
 //	at T+9.000s lease-transfer r3,r4 to=n5
@@ -34,11 +35,13 @@ type Fault struct {
 	// faults a place takes in the clients that stand there. In faults of ranges an
 	// entry may be a range, such as "r3"; a node or place stands for the ranges of
 	// which it holds the lease at that moment. In AddNode an entry names a spare, or the
-	// place where some stand.
+	// place where some stand. At a probe that any node may reach, Who is Any for whoever
+	// reached it.
 	Who [][]string
 	// For is how long it lasts. 0: until the fault window ends.
 	For time.Duration
-	// Times is how often it is done, at least 1, with Every from start to start.
+	// Times is how often it is done, at least 1, with Every from start to start. At a
+	// probe each time waits for the first visit that is no sooner than Every.
 	Times int
 	Every time.Duration
 
@@ -59,8 +62,26 @@ type Trigger struct {
 	T time.Duration // since the run began
 
 	Probe env.Probe // if not empty, T is 0
-	Node  string    // who reaches it
+	Node  string    // who reaches it, or Any
 	Nth   int64     // at which of its visits since the run began, from 1
+}
+
+// Any stands for whichever node reaches a probe: as the trigger's node it counts the visits
+// of all nodes, and as the fault's only victim it is the node that is there at that moment.
+// Many points matter where a lease or a leader is, and that nobody knows beforehand.
+const Any = "any"
+
+// hitsAny reports that the fault's victim is whoever will reach the probe.
+func (f Fault) hitsAny() bool {
+	return f.At.Node == Any && len(f.Who) == 1 && slices.Equal(f.Who[0], []string{Any})
+}
+
+// reachedBy is the fault as it is done when a node has reached the probe.
+func (f Fault) reachedBy(node string) Fault {
+	if f.hitsAny() {
+		f.Who = [][]string{{node}}
+	}
+	return f
 }
 
 // Kind is what a fault does.

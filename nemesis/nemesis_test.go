@@ -37,7 +37,7 @@ func drawFault(t *rapid.T) Fault {
 	k := kinds[f.Kind]
 	f.At.T = duration.Draw(t, "at") - 1
 	if rapid.Bool().Draw(t, "probe") {
-		f.At = Trigger{Probe: env.Probe(rapid.StringN(1, 20, -1).Draw(t, "name")), Node: "n1", Nth: rapid.Int64Range(1, 1<<40).Draw(t, "nth")}
+		f.At = Trigger{Probe: env.Probe(rapid.StringN(1, 20, -1).Draw(t, "name")), Node: rapid.SampledFrom([]string{"n1", Any}).Draw(t, "node"), Nth: rapid.Int64Range(1, 1<<40).Draw(t, "nth")}
 	}
 	if k.asks {
 		name = rapid.SampledFrom([]string{"r1", "r12", "n2", "region:us-east", "zone:us-east/a", "all"})
@@ -53,6 +53,10 @@ func drawFault(t *rapid.T) Fault {
 	}
 	for range groups {
 		f.Who = append(f.Who, rapid.SliceOfN(name, least, 4).Draw(t, "who"))
+	}
+	if leaves := f.Kind == AddNode || f.Kind == Decommission || f.Kind == ReplaceNode || f.Kind == LoseDisk; f.At.Node == Any && groups == 1 &&
+		(f.Shape == NoShape || f.Shape == Isolate) && !leaves && rapid.Bool().Draw(t, "hits any") {
+		f.Who = [][]string{{Any}}
 	}
 	if k.lasting && rapid.Bool().Draw(t, "lasts") {
 		f.For = duration.Draw(t, "for")
@@ -102,6 +106,7 @@ func FuzzParsePlan(f *testing.F) {
 	f.Add("at T+0s degrade all loss=2.5% bandwidth=64kB/s times=3 every=2s for 1s")
 	f.Add("at T+3s lease-transfer r3,r12 to=n5 times=20 every=200ms\nat probe \"x\" n3 #4 leader-transfer\nat T+4s truncate-log all")
 	f.Add("at T+5s stop all for 1s stagger=4s")
+	f.Add("at probe \"x\" any #4 crash for 500ms times=6 every=2s\nat probe \"x\" any #4 partition isolate any for 1s")
 	f.Fuzz(func(t *testing.T, text string) {
 		p, err := ParsePlan(text)
 		if err != nil {
@@ -160,6 +165,12 @@ func TestGolden(t *testing.T) {
 						for range 4 {
 							w.runUntil(w.now + time.Second)
 							target.probe("n3", "lease applied")
+						}
+					}
+					if a.Key == "reach" {
+						for _, name := range a.Vals {
+							w.runUntil(w.now + time.Second)
+							target.probe(name, "lease applied")
 						}
 					}
 				}
@@ -228,6 +239,12 @@ func TestSwarm(t *testing.T) {
 			if strings.Contains(string(f.At.Probe), ", before ") {
 				halfway++
 			}
+			if f.At.Node == Any {
+				count["any"]++
+				if f.Times > 1 {
+					count["any, again and again"]++
+				}
+			}
 			if f.At.Probe != "" && f.Kind == Partition {
 				count["partition at probe"]++
 			}
@@ -262,7 +279,7 @@ func TestSwarm(t *testing.T) {
 			count["crossroads"]++
 		}
 	}
-	want := []string{"probe", "clients", "repeated", "staggered", "clocks beyond", "rolling restart", "storm", "range at probe", "to", "partition at probe", "crossroads"}
+	want := []string{"probe", "clients", "repeated", "staggered", "clocks beyond", "rolling restart", "storm", "range at probe", "to", "partition at probe", "crossroads", "any", "any, again and again"}
 	for _, k := range Kinds() {
 		want = append(want, k.String())
 	}

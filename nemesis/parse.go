@@ -94,7 +94,7 @@ func (p *parser) probe() error {
 	}
 	node := p.next()
 	if !isName(node) {
-		return fmt.Errorf("%q is no endpoint: after the probe say who reaches it, such as n3", node)
+		return fmt.Errorf("%q is no endpoint: after the probe say who reaches it, such as n3, or any", node)
 	}
 	w = p.next()
 	digits, ok := strings.CutPrefix(w, "#")
@@ -213,6 +213,9 @@ func (f Fault) Validate() error {
 	if err := f.At.validate(); err != nil {
 		return err
 	}
+	if err := f.validateAny(); err != nil {
+		return err
+	}
 	if f.For < 0 || f.For > maxDuration {
 		return fmt.Errorf("for %v: say a duration above 0", f.For)
 	}
@@ -249,6 +252,25 @@ func (t Trigger) validate() error {
 		return fmt.Errorf("a fault without a probe begins at a time from T+0s, and has no endpoint or count to wait for")
 	case t.Probe != "" && (!isName(t.Node) || t.Nth < 1 || t.T != 0):
 		return fmt.Errorf("a fault at a probe says who reaches it and at which visit, from #1, and no time")
+	}
+	return nil
+}
+
+// validateAny has Any be the one that is at a probe, and no more than hit for a while: who
+// leaves for good, or comes, is named beforehand, so that what is left is known.
+func (f Fault) validateAny() error {
+	if !slices.ContainsFunc(f.Who, func(g []string) bool { return slices.Contains(g, Any) }) {
+		return nil
+	}
+	switch {
+	case f.At.Node != Any:
+		return fmt.Errorf("any is whoever reaches a probe: say at probe \"name\" any #1, or name endpoints, or all")
+	case !f.hitsAny():
+		return fmt.Errorf("any stands alone: leave out who else is hit")
+	}
+	switch f.Kind {
+	case AddNode, Decommission, ReplaceNode, LoseDisk:
+		return fmt.Errorf("%s needs names: nobody comes or leaves for good who happens to be at a probe", f.Kind)
 	}
 	return nil
 }

@@ -130,7 +130,7 @@ func (p *Plan) Without(indices ...int) *Plan {
 // All lists the nodes that there can be: those of the beginning, then the spares.
 func (topo Topology) All() []Place { return slices.Concat(topo.Nodes, topo.Spares) }
 
-// resolve lists the names that a selector stands for, in the topology's order. Spares
+// resolve lists the names that a selector may stand for, in the topology's order: Any may be every node. Spares
 // are where they stand before they have joined too: what is done to them has no effect.
 func (topo Topology) resolve(selector string, clients bool) []string {
 	var names []string
@@ -142,7 +142,7 @@ func (topo Topology) resolve(selector string, clients bool) []string {
 	match := func(places []Place, whole bool) {
 		for _, p := range places {
 			if selector == p.Name || isRegion && region == p.Region ||
-				isZone && region == p.Region && zone == p.Zone || whole && selector == "all" {
+				isZone && region == p.Region && zone == p.Zone || whole && (selector == "all" || selector == Any) {
 				names = append(names, p.Name)
 			}
 		}

@@ -28,8 +28,16 @@ type Report struct {
 	// touched, disk operations touched, clock changes, ranges that did as they were
 	// asked.
 	Count int64
+	// Hits are the times, of a fault that waited for a probe, with who had reached it.
+	Hits []Hit
 	// Nothing says why, if it changed nothing.
 	Nothing string
+}
+
+// Hit is one repetition of a fault that waited for a probe.
+type Hit struct {
+	At   time.Duration // since the run began
+	Node string        // who reached the probe
 }
 
 // String is a line for a person.
@@ -46,6 +54,7 @@ type Runner struct {
 	world env.Process
 	t     Target
 	topo  Topology
+	nodes []string // of topo
 	opt   Options
 	start time.Duration // the world's Mono at T+0
 
@@ -60,7 +69,7 @@ type Runner struct {
 
 // running is one fault of the plan and what it did.
 type running struct {
-	Fault
+	Fault  // as it was last done: Any is who had reached the probe
 	report Report
 	active []*occurrence // those repetitions that are in force
 	late   []Effect      // of repetitions that are over, but whose outcome comes later
@@ -69,6 +78,7 @@ type running struct {
 
 // occurrence is one repetition of a fault, in force.
 type occurrence struct {
+	fault Fault
 	heal  func()
 	count func() int64
 	timer env.Timer
@@ -92,7 +102,7 @@ type endpoint struct {
 	reviver env.Timer
 }
 
-// visits counts an endpoint's visits to a probe that some fault waits for.
+// visits counts an endpoint's visits, or those of Any, to a probe that some fault waits for.
 type visits struct {
 	node  string
 	probe env.Probe
@@ -110,6 +120,7 @@ func Run(world env.Process, t Target, plan *Plan, opt Options) *Runner {
 		opt.Restart = time.Second
 	}
 	r := &Runner{world: world, t: t, topo: t.Topology(), opt: opt, start: world.Mono()}
+	r.nodes = names(r.topo.All())
 	for _, name := range r.topo.everyone() {
 		r.endpoints = append(r.endpoints, &endpoint{name: name, home: t.ClockOffset(name)})
 	}
@@ -157,7 +168,7 @@ func (r *Runner) once(x *running) {
 	}
 	x.report.Done++
 	r.world.Log("nemesis: %s", x.Fault)
-	o := &occurrence{heal: func() {}, count: func() int64 { return 0 }}
+	o := &occurrence{fault: x.Fault, heal: func() {}, count: func() int64 { return 0 }}
 	x.active = append(x.active, o)
 	r.apply(x, o)
 	if !kinds[x.Kind].lasting {
@@ -177,7 +188,7 @@ func (r *Runner) heal(x *running, o *occurrence) {
 	r.world.Stop(o.timer)
 	o.heal()
 	if kinds[x.Kind].lasting {
-		r.world.Log("nemesis: healed: %s", x.Fault)
+		r.world.Log("nemesis: healed: %s", o.fault)
 	}
 	x.report.Count += o.count()
 	x.report.End = r.now()
@@ -231,7 +242,11 @@ func (r *Runner) Reports() []Report {
 		}
 		switch {
 		case rep.Done == 0 && x.At.Probe != "":
-			rep.Nothing = fmt.Sprintf("%s reached the probe %d times", x.At.Node, r.visitsOf(x.At).n)
+			who := x.At.Node
+			if who == Any {
+				who = "the nodes"
+			}
+			rep.Nothing = fmt.Sprintf("%s reached the probe %d times", who, r.visitsOf(x.At).n)
 		case rep.Done == 0:
 			rep.Nothing = "its time did not come"
 		case rep.Count == 0:
@@ -257,9 +272,14 @@ func Happened(reports []Report) *Plan {
 		if rep.Done == 0 {
 			continue
 		}
-		f := rep.Fault
-		f.At = Trigger{T: rep.Start}
-		p.Faults = append(p.Faults, f)
+		if rep.Fault.At.Probe == "" {
+			p.Faults = append(p.Faults, rep.Fault)
+		}
+		for _, h := range rep.Hits {
+			f := rep.Fault.reachedBy(h.Node)
+			f.At, f.Times, f.Every = Trigger{T: h.At}, 1, 0
+			p.Faults = append(p.Faults, f)
+		}
 	}
 	p.Sort()
 	return p
@@ -286,16 +306,38 @@ func (r *Runner) onProbe(name string, p env.Probe) {
 	if r.over {
 		return
 	}
-	v := r.visitsOf(Trigger{Node: name, Probe: p})
-	if v == nil {
-		return
-	}
-	v.n++
-	for _, x := range r.faults {
-		if x.At.Probe == p && x.At.Node == name && x.At.Nth == v.n {
-			r.begin(x)
+	awaited := false
+	for _, v := range r.watched {
+		if v.probe == p && r.isAt(name, v.node) {
+			v.n++
+			awaited = true
 		}
 	}
+	if !awaited {
+		return
+	}
+	for _, x := range r.faults {
+		if x.At.Probe == p && r.isAt(name, x.At.Node) && r.due(x) {
+			x.report.Hits = append(x.report.Hits, Hit{r.now(), name})
+			x.Fault = x.report.Fault.reachedBy(name)
+			r.once(x)
+		}
+	}
+}
+
+// isAt reports whether an endpoint that reaches a probe is the one that a trigger names.
+func (r *Runner) isAt(name, node string) bool {
+	return name == node || node == Any && slices.Contains(r.nodes, name)
+}
+
+// due reports whether this visit is one at which a fault is done: the one that it names, or
+// a later one, long enough after the last, if it is done more than once.
+func (r *Runner) due(x *running) bool {
+	done := len(x.report.Hits)
+	if done == 0 {
+		return r.visitsOf(x.At).n >= x.At.Nth
+	}
+	return done < x.Times && r.now() >= x.report.Hits[done-1].At+x.Every
 }
 
 // supervise starts processes again that died though no fault holds them down.

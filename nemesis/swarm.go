@@ -236,24 +236,32 @@ func (p *Plan) peak(m Model) (down, active int) {
 			}
 		}
 		active = max(active, len(in))
-		down = max(down, len(m.down(in)))
+		down = max(down, m.down(in))
 	}
 	return down, active
 }
 
-// down lists the nodes that process, power and disk faults touch, however little.
-func (m Model) down(in []force) []string {
+// down is how many nodes process, power and disk faults touch, however little.
+func (m Model) down(in []force) int {
 	var names []string
-	for _, n := range m.Topology.Nodes {
-		for _, x := range in {
-			switch x.Kind.Family() {
-			case Process, Power, Disk, Membership:
-				if x.Kind != SlowCPU && x.Kind != SlowDisk && !kinds[x.Kind].asks && slices.Contains(x.who, n.Name) {
+	some := 0
+	for _, x := range in {
+		switch x.Kind.Family() {
+		case Process, Power, Disk, Membership:
+		default:
+			continue
+		}
+		switch {
+		case x.Kind == SlowCPU, x.Kind == SlowDisk, kinds[x.Kind].asks:
+		case x.one:
+			some++
+		default:
+			for _, n := range m.Topology.Nodes {
+				if slices.Contains(x.who, n.Name) && !slices.Contains(names, n.Name) {
 					names = append(names, n.Name)
 				}
 			}
 		}
 	}
-	slices.Sort(names)
-	return slices.Compact(names)
+	return min(len(m.Topology.Nodes), len(names)+some)
 }

@@ -208,7 +208,8 @@ func (r *Resolved) drawKnobs(knobs []*env.Knob) error {
 }
 
 // draw draws a knob's value: its default in two of five runs, else something near,
-// anywhere (evenly by its number of digits), or an extreme. A switch is thrown in one run
+// anywhere (evenly by its number of digits), or an extreme. Nothing is near to nothing: then
+// it is anywhere, evenly. A switch is thrown in one run
 // of five: what is new is mostly on, and two switches must often be on together.
 func draw(rng *rand.Rand, k *env.Knob) int64 {
 	v := k.Default
@@ -221,6 +222,10 @@ func draw(rng *rand.Rand, k *env.Knob) int64 {
 	switch rng.IntN(10) {
 	case 0, 1, 2, 3:
 	case 4, 5, 6:
+		if v == 0 {
+			v = rng.Int64N(k.Max + 1)
+			break
+		}
 		v = k.Default/2 + rng.Int64N(max(1, k.Default+k.Default/2))
 	case 7, 8:
 		v = k.Min + rng.Int64N(max(1, k.Max-k.Min+1))>>rng.IntN(20)

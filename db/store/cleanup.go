@@ -1,6 +1,8 @@
 package store
 
 import (
+	"time"
+
 	"simulacrum/db/keys"
 	"simulacrum/db/kv"
 	"simulacrum/sim/env"
@@ -12,10 +14,16 @@ import (
 type cleanup struct {
 	x       *Txns
 	running int // tasks
-	queue   env.Queue[*kv.Txn]
+	queue   env.Queue[ended]
 	// known are the transactions in the queue or being worked on: no more than fit into
 	// the queue, and one a task.
 	known map[kv.TxnID]bool
+}
+
+// ended is a transaction in line, and since when by Mono it is there.
+type ended struct {
+	txn   *kv.Txn
+	since time.Duration
 }
 
 // Finish is for a record that has become final, when that has applied where the lease is:
@@ -47,7 +55,7 @@ func (c *cleanup) add(txn *kv.Txn) {
 		return
 	}
 	c.known[txn.ID] = true
-	c.queue.Push(txn)
+	c.queue.Push(ended{txn, c.x.p.Mono()})
 	if c.running < c.x.set.cleanupTasks {
 		c.running++
 		c.x.p.Go("clean up after transactions", c.work)
@@ -57,14 +65,28 @@ func (c *cleanup) add(txn *kv.Txn) {
 // work is a task: it ends when the queue is empty.
 func (c *cleanup) work(t env.Task) {
 	for {
-		txn, ok := c.queue.TryPop()
+		e, ok := c.queue.TryPop()
 		if !ok {
 			c.running--
 			return
 		}
-		c.do(t, txn)
-		delete(c.known, txn.ID)
+		if c.wait(t, e.since) == nil {
+			c.do(t, e.txn)
+		}
+		delete(c.known, e.txn.ID)
 	}
+}
+
+// wait lets a transaction have been in line for a while. Whoever meets its locks
+// meanwhile finds the record, which says what became of it, and resolves them at once: it
+// costs a push, and correctness does not hang on it. All wait at the same time, so that a
+// few tasks keep up with many transactions.
+func (c *cleanup) wait(t env.Task, since time.Duration) error {
+	rest := c.x.set.cleanupDelay - (c.x.p.Mono() - since)
+	if rest <= 0 {
+		return nil
+	}
+	return t.Sleep(rest)
 }
 
 // do cleans up after one transaction. What fails is tried again a few times.

@@ -19,6 +19,7 @@ var (
 	knobCleanupTasks  = env.Knob{Name: "txn.cleanup.tasks", Default: 16, Min: 1, Max: 1000, Doc: "ended transactions that a store cleans up after at once"}
 	knobCleanupQueue  = env.Knob{Name: "txn.cleanup.queue", Default: 1000, Min: 0, Max: 100_000, Doc: "ended transactions that wait for that; more are left to who meets them"}
 	knobCleanupTries  = env.Knob{Name: "txn.cleanup.tries", Default: 3, Min: 1, Max: 20, Doc: "attempts to clean up after a transaction"}
+	knobCleanupDelay  = env.Knob{Name: "txn.cleanup.delay", Default: 0, Min: 0, Max: int64(2 * time.Second), Doc: "time for which locks and record of an ended transaction are left to who meets them before they are cleaned up, ns"}
 	knobTxnPause      = env.Knob{Name: "txn.pause", Default: int64(50 * time.Millisecond), Min: int64(time.Millisecond), Max: int64(5 * time.Second), Doc: "pause before a push, or a cleanup, is tried again, ns; doubles, up to 16 times that"}
 
 	knobGCTTL      = env.Knob{Name: "gc.ttl", Default: int64(4 * time.Hour), Min: int64(10 * time.Second), Max: int64(48 * time.Hour), Doc: "time for which the past can be read, and what a transaction may take, ns"}
@@ -57,7 +58,7 @@ var (
 // Knobs lists the tunables of this room.
 func Knobs() []*env.Knob {
 	return []*env.Knob{&knobSnapRate, &knobSnapSenders, &knobSnapReceivers, &knobSnapMax, &knobSnapIdle,
-		&knobRecoveryBatch, &knobResolveBatch, &knobCleanupTasks, &knobCleanupQueue, &knobCleanupTries, &knobTxnPause,
+		&knobRecoveryBatch, &knobResolveBatch, &knobCleanupTasks, &knobCleanupQueue, &knobCleanupTries, &knobCleanupDelay, &knobTxnPause,
 		&knobGCTTL, &knobGCInterval, &knobGCBatch, &knobGCNotes, &knobRangeMax, &knobSplitInterval, &knobAllocator, &knobLoadWindow, &knobReplicaGC,
 		&knobRangeMin, &knobSplitRequests, &knobConsistency, &knobChecksumRate}
 }
@@ -66,14 +67,14 @@ func Knobs() []*env.Knob {
 type txnSettings struct {
 	recoveryBatch, resolveBatch              int
 	cleanupTasks, cleanupQueue, cleanupTries int
-	pause                                    time.Duration
+	cleanupDelay, pause                      time.Duration
 }
 
 func readTxnSettings(p env.Process) txnSettings {
 	return txnSettings{
 		recoveryBatch: int(p.Knob(&knobRecoveryBatch)), resolveBatch: int(p.Knob(&knobResolveBatch)),
 		cleanupTasks: int(p.Knob(&knobCleanupTasks)), cleanupQueue: int(p.Knob(&knobCleanupQueue)), cleanupTries: int(p.Knob(&knobCleanupTries)),
-		pause: env.Duration(p, &knobTxnPause),
+		cleanupDelay: env.Duration(p, &knobCleanupDelay), pause: env.Duration(p, &knobTxnPause),
 	}
 }
 
