@@ -406,3 +406,27 @@ func TestSpread(t *testing.T) {
 		t.Errorf("%d sets of 5 of 90", len(sets))
 	}
 }
+
+// What happened at probes is known afterwards: each time is a fault of its own, at its moment,
+// on whom it hit, and the budget of it is that of a plan which had named them.
+func TestHappenedAtProbes(t *testing.T) {
+	p, err := ParsePlan(`
+		at T+20s crash n4 for 1s times=2 every=2s
+		at probe "lease applied" any #2 crash for 500ms times=3 every=2s
+		at probe "lease applied" n2 #9 crash for 1s`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{}
+	target := newTarget(w, nine())
+	r := Run(w, target, p, Options{End: time.Minute})
+	for i, name := range []string{"n3", "n1", "n2", "n4"} {
+		w.runUntil(time.Duration(i+1) * time.Second)
+		target.probe(name, "lease applied")
+	}
+	w.runUntil(time.Minute)
+	const want = "at T+2.000s crash n1 for 500ms\nat T+4.000s crash n4 for 500ms\nat T+20.000s crash n4 for 1s times=2 every=2s\n"
+	if got := Happened(r.Reports()).String(); got != want {
+		t.Errorf("happened:\n%swant:\n%s", got, want)
+	}
+}
