@@ -35,4 +35,10 @@
 // A crash loop, a flapping partition and a storm of lease transfers are not kinds of
 // their own but repetitions of one: "for 500ms times=6 every=2s". A rolling restart is
 // a stop of all nodes, each a while after the one before: "stop all for 1s stagger=4s".
+//
+// Most of what matters is found at rare points in the code, between two steps that belong
+// together. A fault waits for a node to be there, or for any: "at probe "staged, before ack"
+// any #4 crash for 500ms times=6 every=2s" takes six times whoever has got so far, whichever
+// node it is. What a budget says of it before the run holds for every choice of nodes;
+// Happened knows afterwards which they were.
 package nemesis
