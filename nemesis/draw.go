@@ -404,19 +404,18 @@ func (g *swarm) crossroads(on []Family) {
 			halfway = append(halfway, p)
 		}
 	}
-	var points []env.Probe
-	for range 1 + g.IntN(3) {
+	point := func() env.Probe {
 		if len(halfway) == 0 || g.one(4) {
-			points = append(points, pick(g.Rand, g.Probes))
-		} else {
-			points = append(points, pick(g.Rand, halfway))
+			return pick(g.Rand, g.Probes)
 		}
+		return pick(g.Rand, halfway)
 	}
 	kinds = subset(g.Rand, kinds, 2)
-	if g.victim.Name == "" {
-		g.victim = g.node()
-	}
-	if g.MaxDown == 1 {
+	if g.MaxDown == 1 { // then only one node may be there
+		if g.victim.Name == "" {
+			g.victim = g.node()
+		}
+		points := []env.Probe{point(), point(), point()}[:1+g.IntN(3)]
 		for range 4 + g.IntN(10*g.Strength) {
 			f := g.brief(pick(g.Rand, kinds))
 			g.at(&f, pick(g.Rand, points), g.victim.Name)
@@ -424,14 +423,17 @@ func (g *swarm) crossroads(on []Family) {
 		}
 		return
 	}
-	for range 2 + g.IntN(3*g.Strength) {
-		f := g.brief(pick(g.Rand, kinds))
-		g.at(&f, pick(g.Rand, points), Any)
-		if !g.one(4) { // it may be over before the next, but the cluster not yet what it was
-			f.Times = 2 + g.IntN(8)
-			f.Every = f.For + g.between(100*time.Millisecond, pick(g.Rand, []time.Duration{time.Second, 2 * max(g.Election, time.Second)}))
+	for range 2 + g.IntN(2+2*g.Strength) { // of these points a run reaches about one in three
+		p := point()
+		for range 1 + g.IntN(2) {
+			f := g.brief(pick(g.Rand, kinds))
+			g.at(&f, p, Any)
+			if !g.one(4) { // the next may come before the cluster is what it was
+				f.Times = 2 + g.IntN(8)
+				f.Every = f.For + g.between(100*time.Millisecond, pick(g.Rand, []time.Duration{time.Second, 2 * max(g.Election, time.Second)}))
+			}
+			g.accept(f)
 		}
-		g.accept(f)
 	}
 }
 
