@@ -198,13 +198,16 @@ func (g *swarm) accept(f Fault) bool {
 func (g *swarm) within(plan *Plan) bool {
 	m := g.Model
 	m.End = g.To
-	timed := &Plan{}
+	timed, clocks := &Plan{}, &Plan{}
 	for _, f := range plan.Faults {
 		if f.At.Probe == "" {
 			timed.Faults = append(timed.Faults, f)
 		}
+		if f.Kind.Family() == Clock {
+			clocks.Faults = append(clocks.Faults, f)
+		}
 	}
-	if !g.BeyondMaxOffset && !plan.Budget(m).ClocksWithin {
+	if !g.BeyondMaxOffset && !clocks.Budget(m).ClocksWithin {
 		return false
 	}
 	if g.MinAvailable > 0 && timed.Budget(m).Share(g.From, g.To) < g.MinAvailable {
