@@ -22,6 +22,7 @@ type group struct {
 	proof bool     // proofs that go with a commit, apart from it
 	ba    *kv.BatchRequest
 	at    []int // of each request, the index in the undivided batch
+	whole bool  // it is the batch itself, which was not to be divided by what was known
 
 	deadline time.Duration
 	commit   bool // part of a commit: doubt about it is doubt about the whole
@@ -47,7 +48,7 @@ func (r *Router) sendDivided(t env.Task, ba *kv.BatchRequest, deadline time.Dura
 		g.commit = commit
 		r.p.Go("part of a batch", func(t env.Task) { g.done.Resolve(g.send(t), nil) })
 	}
-	groups[0].commit = commit
+	groups[0].commit, groups[0].whole = commit, len(groups) == 1
 	groups[0].done.Resolve(groups[0].send(t), nil)
 	return r.gather(t, ba, groups, deadline, commit)
 }
@@ -190,6 +191,14 @@ func (g *group) send(t env.Task) *kv.BatchResponse {
 	br, crosses := o.send()
 	if !crosses {
 		return br
+	}
+	if g.whole {
+		// By what was known when it was divided one range holds it all, and by what is known
+		// now none does. Where a lookup takes no time this could change for ever at
+		// one instant: what is known is behind, and it takes time until it no longer is.
+		if err := o.pause(); err != nil {
+			return o.settle(kv.ErrorResponse(err))
+		}
 	}
 	return o.settle(g.r.sendDivided(t, g.ba, g.deadline, g.commit))
 }
