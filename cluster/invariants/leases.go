@@ -2,6 +2,7 @@ package invariants
 
 import (
 	"simulacrum/db/hlc"
+	"simulacrum/db/keys"
 	"simulacrum/db/kv"
 	"simulacrum/db/replica"
 )
@@ -58,7 +59,7 @@ func handedOver(c *replica.LeaseChange) hlc.Timestamp {
 
 // Served implements replica.Observer: a read belongs to one lease, below its end,
 // and at that moment nobody else may think that he holds one.
-func (w *Watcher) Served(r *replica.Replica, ts hlc.Timestamp, sequence int64) {
+func (w *Watcher) Served(r *replica.Replica, at keys.Span, ts hlc.Timestamp, sequence int64) {
 	w.served++
 	l := w.rangeLog(r.RangeID())
 	if l.into != 0 {
@@ -76,12 +77,22 @@ func (w *Watcher) Served(r *replica.Replica, ts hlc.Timestamp, sequence int64) {
 			w.problem("r%d: %s served a read at %s, at or after the start of the next lease %s", l.id, r.Self(), ts, l.leases[i+1].Lease)
 		}
 		if span.maxServed.Less(ts) {
-			span.maxServed, span.servedBy = ts, r.Self().String()
+			span.maxServed, span.servedBy, span.servedAt = ts, r.Self().String(), at
 		}
 		w.heldByRecords(l, r, span.Lease)
 		break
 	}
 	w.alone(l, r)
+}
+
+// within is a lease as it was over a part of its range, now that the range is divided: a
+// read elsewhere is no matter of that side, which says nothing about it when it hands its
+// lease over. Of a read on both sides it cannot be told where it left its mark.
+func (s leaseSpan) within(side keys.Span) leaseSpan {
+	if s.servedBy != "" && !side.Contains(s.servedAt) {
+		s.maxServed, s.servedBy, s.servedAt = hlc.Timestamp{}, "", keys.Span{}
+	}
+	return s
 }
 
 // heldByRecords looks whether somebody has ended the epoch by which a replica serves at this

@@ -74,6 +74,7 @@ type leaseSpan struct {
 	transfer  bool
 	maxServed hlc.Timestamp
 	servedBy  string
+	servedAt  keys.Span // of the read at maxServed
 	maxWrite  hlc.Timestamp
 	maxLocal  hlc.Timestamp // clock of its holder, where a version says when it was written
 	// readBefore is up to where its predecessor says that it has served reads.
@@ -221,7 +222,10 @@ func (w *Watcher) split(l *rangeLog, s *replica.Split) {
 		w.problem("r%d: begins by a split of r%d, and has begun before", right.id, l.id)
 		return
 	}
-	right.leases = slices.Clone(l.leases)
+	for i, lease := range l.leases {
+		l.leases[i] = lease.within(s.Left.Span())
+		right.leases = append(right.leases, lease.within(s.Right.Span()))
+	}
 }
 
 // merge ends the right side. What was read there counts as read under the lease of the
@@ -234,7 +238,7 @@ func (w *Watcher) merge(l *rangeLog, m *replica.Merge) {
 	if n, k := len(l.leases), len(right.leases); n > 0 && k > 0 {
 		for i := range right.leases {
 			if s := &right.leases[i]; s.servedBy != "" && l.leases[n-1].maxServed.Less(s.maxServed) {
-				l.leases[n-1].maxServed, l.leases[n-1].servedBy = s.maxServed, s.servedBy
+				l.leases[n-1].maxServed, l.leases[n-1].servedBy, l.leases[n-1].servedAt = s.maxServed, s.servedBy, s.servedAt
 			}
 		}
 	}

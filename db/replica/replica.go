@@ -103,9 +103,9 @@ type Observer interface {
 	LeaseApplied(r *Replica, prev, next kv.Lease)
 	// LeaderChanged is told whom a replica takes for the leader (0: nobody).
 	LeaderChanged(r *Replica, term uint64, leader kv.ReplicaID)
-	// Served is told each read-only batch that was answered at ts under the lease
-	// of the given sequence.
-	Served(r *Replica, ts hlc.Timestamp, sequence int64)
+	// Served is told each read-only batch within span that was answered at ts under the
+	// lease of the given sequence.
+	Served(r *Replica, span keys.Span, ts hlc.Timestamp, sequence int64)
 	// SnapshotApplied is told that the whole state was replaced.
 	SnapshotApplied(r *Replica, index uint64)
 	// SplitApplied is told that left has been divided, and that right is there now.

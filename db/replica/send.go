@@ -171,7 +171,7 @@ func (c *call) execute(t env.Task) (*kv.BatchResponse, outcome) {
 	r.noteServed(c.ba, ev.cost)
 	if ev.batch.Empty() {
 		if o := r.cfg.Observer; o != nil && c.ba.ReadsOnly() && ev.tells() {
-			o.Served(r, ev.ts, r.state.Lease.Sequence)
+			o.Served(r, c.ba.Span(), ev.ts, r.state.Lease.Sequence)
 		}
 		ev.effects.follow(r)
 		c.finish()

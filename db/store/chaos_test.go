@@ -67,7 +67,7 @@ func (c *chaos) LeaseApplied(r *replica.Replica, prev, next kv.Lease) {
 	}
 }
 
-func (c *chaos) Served(r *replica.Replica, ts hlc.Timestamp, sequence int64) {
+func (c *chaos) Served(r *replica.Replica, _ keys.Span, ts hlc.Timestamp, sequence int64) {
 	c.served[sequence] = c.served[sequence].Forward(ts)
 	if start, ok := c.starts[sequence+1]; ok && start.LessEq(ts) {
 		c.fail("served at %s under lease %d, while lease %d starts at %s", ts, sequence, sequence+1, start)

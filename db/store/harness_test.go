@@ -39,7 +39,7 @@ type cluster struct {
 	// observe, if not nil, is told of leases and reads.
 	observe interface {
 		LeaseApplied(r *replica.Replica, prev, next kv.Lease)
-		Served(r *replica.Replica, ts hlc.Timestamp, sequence int64)
+		Served(r *replica.Replica, span keys.Span, ts hlc.Timestamp, sequence int64)
 	}
 }
 
@@ -321,9 +321,9 @@ func (w *watch) LeaseApplied(r *replica.Replica, prev, next kv.Lease) {
 	}
 }
 func (w *watch) LeaderChanged(r *replica.Replica, term uint64, leader kv.ReplicaID) {}
-func (w *watch) Served(r *replica.Replica, ts hlc.Timestamp, sequence int64) {
+func (w *watch) Served(r *replica.Replica, span keys.Span, ts hlc.Timestamp, sequence int64) {
 	if o := w.n.c.observe; o != nil {
-		o.Served(r, ts, sequence)
+		o.Served(r, span, ts, sequence)
 	}
 }
 func (w *watch) SnapshotApplied(r *replica.Replica, index uint64) {
