@@ -43,6 +43,7 @@ type allocator struct {
 	seenAt  time.Duration      // Mono
 	own     []*ownMove         // that are not in all figures yet; oldest first
 	refused []refusal
+	missed  []unheard    // stores of this store's ranges of which nothing is known
 	working []kv.RangeID // on which one of the queues works; the other leaves them alone
 
 	movements []Movement // the last ones, oldest first
@@ -133,7 +134,7 @@ func (a *allocator) cluster() *placement.Cluster {
 	if a.seen != nil && a.seenAt == now {
 		return a.seen
 	}
-	stores := a.world.Stores(a.clock.Now())
+	stores := a.withDead(a.world.Stores(a.clock.Now()))
 	a.refused = slices.DeleteFunc(a.refused, func(r refusal) bool { return r.until <= now })
 	h := uint64(offset64)
 	for i := range stores {
@@ -171,6 +172,7 @@ func (a *allocator) decide(id kv.RangeID, chance *rand.Rand) (r placement.Range,
 	if !ok {
 		return r, d, false
 	}
+	a.miss(at.Desc)
 	c := a.cluster()
 	r = at.Range
 	r.Config = &a.config

@@ -52,6 +52,10 @@ func TestAllocatorDialogues(t *testing.T) {
 					s.kill()
 				case "start":
 					s.start()
+				case "hide":
+					s.hidden = true
+				case "show":
+					s.hidden = false
 				case "drain":
 					s.live.Draining = true
 				case "decommission":

@@ -35,6 +35,7 @@ type allocStore struct {
 	p        *sim.Proc
 	a        *allocator
 	up       bool
+	hidden   bool     // nobody has ever heard of it
 	since    sim.Time // up or down
 	was      bool     // down before
 	live     placement.Liveness
@@ -197,9 +198,11 @@ func (w *allocWorld) hold(r *allocRange) {
 
 // Stores implements ClusterView.
 func (w *allocWorld) Stores(hlc.Timestamp) []placement.Store {
-	all := make([]placement.Store, len(w.stores))
-	for i, s := range w.stores {
-		all[i] = s.figures
+	all := make([]placement.Store, 0, len(w.stores))
+	for _, s := range w.stores {
+		if s.hidden {
+			continue
+		}
 		l := s.live
 		switch age := time.Duration(w.s.Now() - s.since); {
 		case !s.up:
@@ -207,7 +210,9 @@ func (w *allocWorld) Stores(hlc.Timestamp) []placement.Store {
 		case s.was:
 			l.Back = age
 		}
-		all[i].Status = w.set.Status(l)
+		told := s.figures
+		told.Status = w.set.Status(l)
+		all = append(all, told)
 	}
 	return all
 }
@@ -419,7 +424,16 @@ func (w *allocWorld) problem(format string, args ...any) {
 	w.problems = append(w.problems, fmt.Sprintf("%s ", w.s.Now())+fmt.Sprintf(format, args...))
 }
 
-func (w *allocWorld) run(d time.Duration) { w.s.RunUntil(w.s.Now() + sim.Time(d)) }
+func (w *allocWorld) run(d time.Duration) {
+	w.s.RunUntil(w.s.Now() + sim.Time(d))
+	for _, s := range w.stores {
+		for i, o := range s.a.stores {
+			if slices.ContainsFunc(s.a.stores[:i], func(p placement.Store) bool { return p.ID == o.ID }) {
+				w.problem("s%d knows s%d twice", s.id(), o.ID)
+			}
+		}
+	}
+}
 
 // String prints what each store holds and where each range is.
 func (w *allocWorld) String() string {
