@@ -97,7 +97,12 @@ type Window struct{ From, To int64 }
 
 // Unserved asks whether within the windows, in which the system has no excuse, a key was
 // asked for in vain for longer than the bound (ns): requests for it followed each other,
-// by whomever, with no more than a quarter of the bound between them, and none succeeded.
+// by whomever, with no more than a quarter of the bound between them, and none was served.
+// A key is served by an operation that succeeds, and also by one that fails on account of
+// others after it had an answer for this one: a transaction that read it and then ran out
+// of time while it waited for another key. Such an answer came at an unknown time, so it
+// counts as one that came when the operation ended, the latest it can have been
+// (scenarios/found/answered-and-failed).
 // A window that is shorter than the bound says nothing, and a request that is not made
 // again after it failed says no more than that it failed.
 func Unserved(h *history.History, windows []Window, bound int64) Verdict {
@@ -110,17 +115,23 @@ func Unserved(h *history.History, windows []Window, bound int64) Verdict {
 		if op.Err == history.Undone {
 			continue
 		}
-		for _, key := range keysOf(op) {
-			if asked[key] == nil {
-				keys = append(keys, key)
+		w := Window{op.Call, op.Return}
+		if op.Return == history.Never {
+			w.To = op.Call // its client died: nobody waits
+		}
+		succeeded := op.Outcome == history.OK || op.Err == history.ConditionFailed
+		for j := range op.Actions {
+			a := &op.Actions[j]
+			answered := op.Return != history.Never && (succeeded || !a.Result.IsNone())
+			for _, key := range keysOf(a) {
+				if asked[key] == nil {
+					keys = append(keys, key)
+				}
+				asked[key] = append(asked[key], w)
+				if answered {
+					served[key] = append(served[key], op.Return)
+				}
 			}
-			w := Window{op.Call, op.Return}
-			if op.Return == history.Never {
-				w.To = op.Call // its client died: nobody waits
-			} else if op.Outcome == history.OK || op.Err == history.ConditionFailed {
-				served[key] = append(served[key], op.Return)
-			}
-			asked[key] = append(asked[key], w)
 		}
 	}
 	slices.Sort(keys)
@@ -181,17 +192,14 @@ func inVain(asked []Window, served []int64, gap int64) []Window {
 	return all
 }
 
-// keysOf lists the keys that an operation asks for.
-func keysOf(op *history.Op) []string {
+// keysOf lists the keys that an action asks for.
+func keysOf(a *history.Action) []string {
+	if a.F != history.Scan {
+		return []string{a.Key}
+	}
 	var all []string
-	for _, a := range op.Actions {
-		if a.F != history.Scan {
-			all = append(all, a.Key)
-			continue
-		}
-		for _, row := range a.Arg.Rows() {
-			all = append(all, row.Key)
-		}
+	for _, row := range a.Arg.Rows() {
+		all = append(all, row.Key)
 	}
 	return all
 }

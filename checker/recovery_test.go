@@ -50,6 +50,35 @@ func TestUnserved(t *testing.T) {
 	}
 }
 
+// A transaction that fails while it waits for one key says nothing against another that it
+// had read before: this one was served, when the transaction ended at the latest.
+func TestUnservedOfTransactionThatFails(t *testing.T) {
+	h := func(answer history.Value) *history.History {
+		rec := history.NewRecorder()
+		for _, at := range []int64{10, 18, 26} {
+			op := rec.Invoke("c1", "n1", at*second, history.Action{F: history.Read, Key: "a", Result: answer}, history.Action{F: history.Read, Key: "b"})
+			if at < 26 {
+				rec.Complete(op, (at+8)*second, history.Fail, "deadline exceeded", history.Timestamp{})
+				continue
+			}
+			op.Actions[1].Result = history.Int(1)
+			rec.Complete(op, (at+8)*second, history.OK, "", history.Timestamp{})
+		}
+		return rec.History()
+	}
+	whole := []Window{{0, 100 * second}}
+	v := Unserved(h(history.Int(1)), whole, 20*second)
+	if v.Valid != Violation || v.Count("keys unserved") != 1 || !strings.HasPrefix(v.Details[0], "Key b ") {
+		t.Errorf("one read was answered each time: %s", v)
+	}
+	if v = Unserved(h(history.Value{}), whole, 20*second); v.Count("keys unserved") != 2 {
+		t.Errorf("no read was answered: %s", v)
+	}
+	if v = Unserved(h(history.Int(1)), whole, 7*second); v.Count("keys unserved") != 2 {
+		t.Errorf("an answer counts as one that came when the transaction ended: %s", v)
+	}
+}
+
 // What a loss cost is what the worst key waited, from when it was asked for.
 func TestRecovery(t *testing.T) {
 	h := asked("a", [2]int64{1, 2}, [2]int64{12, 19}, [2]int64{30, 31})
