@@ -104,8 +104,11 @@ type Window struct{ From, To int64 }
 // counts as one that came when the operation ended, the latest it can have been
 // (scenarios/found/answered-and-failed).
 // A window that is shorter than the bound says nothing, and a request that is not made
-// again after it failed says no more than that it failed.
-func Unserved(h *history.History, windows []Window, bound int64) Verdict {
+// again after it failed says no more than that it failed. Nor does one whose client was
+// paused, by name in paused, while it waited: it may have been answered in the meantime, or have
+// failed only because its deadline passed, and so it counts as one that was made until the
+// pause began (scenarios/found/frozen-clients).
+func Unserved(h *history.History, windows []Window, paused map[string][]Window, bound int64) Verdict {
 	v := Verdict{Check: "unserved", Valid: OK}
 	windows = slices.DeleteFunc(slices.Clone(windows), func(w Window) bool { return w.To-w.From < bound })
 	var keys []string
@@ -118,6 +121,11 @@ func Unserved(h *history.History, windows []Window, bound int64) Verdict {
 		w := Window{op.Call, op.Return}
 		if op.Return == history.Never {
 			w.To = op.Call // its client died: nobody waits
+		}
+		for _, p := range paused[op.Client] {
+			if op.Call <= p.From {
+				w.To = min(w.To, p.From)
+			}
 		}
 		succeeded := op.Outcome == history.OK || op.Err == history.ConditionFailed
 		for j := range op.Actions {

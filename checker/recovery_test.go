@@ -43,7 +43,7 @@ func TestUnserved(t *testing.T) {
 		"too close to the end":     {asked("a", [2]int64{85, 107}), whole, false},
 		"a window, and just in it": {asked("a", [2]int64{80, 101}), whole, true},
 	} {
-		v := Unserved(test.h, test.windows, 20*second)
+		v := Unserved(test.h, test.windows, nil, 20*second)
 		if (v.Valid == Violation) != test.bad || v.Valid != Violation && v.Valid != OK {
 			t.Errorf("%s: %s", name, v)
 		}
@@ -67,15 +67,40 @@ func TestUnservedOfTransactionThatFails(t *testing.T) {
 		return rec.History()
 	}
 	whole := []Window{{0, 100 * second}}
-	v := Unserved(h(history.Int(1)), whole, 20*second)
+	v := Unserved(h(history.Int(1)), whole, nil, 20*second)
 	if v.Valid != Violation || v.Count("keys unserved") != 1 || !strings.HasPrefix(v.Details[0], "Key b ") {
 		t.Errorf("one read was answered each time: %s", v)
 	}
-	if v = Unserved(h(history.Value{}), whole, 20*second); v.Count("keys unserved") != 2 {
+	if v = Unserved(h(history.Value{}), whole, nil, 20*second); v.Count("keys unserved") != 2 {
 		t.Errorf("no read was answered: %s", v)
 	}
-	if v = Unserved(h(history.Int(1)), whole, 7*second); v.Count("keys unserved") != 2 {
+	if v = Unserved(h(history.Int(1)), whole, nil, 7*second); v.Count("keys unserved") != 2 {
 		t.Errorf("an answer counts as one that came when the transaction ended: %s", v)
+	}
+}
+
+// A request whose client is paused counts until the pause begins: what became of it then
+// nobody saw. One that is made after the pause counts as any other.
+func TestUnservedOfPausedClient(t *testing.T) {
+	for name, test := range map[string]struct {
+		paused Window
+		bad    bool
+	}{
+		"paused while it waited":   {Window{12 * second, 40 * second}, false},
+		"paused before it asked":   {Window{2 * second, 8 * second}, true},
+		"paused after the bound":   {Window{35 * second, 40 * second}, true},
+		"paused after the request": {Window{42 * second, 50 * second}, true},
+	} {
+		h := asked("a", [2]int64{10, 41})
+		paused := map[string][]Window{"c1": {test.paused}}
+		if v := Unserved(h, []Window{{0, 100 * second}}, paused, 20*second); (v.Valid == Violation) != test.bad {
+			t.Errorf("%s: %s", name, v)
+		}
+	}
+	h := asked("a", [2]int64{10, 41}, [2]int64{42, 70})
+	paused := map[string][]Window{"c1": {{12 * second, 41*second - 1}}}
+	if v := Unserved(h, []Window{{0, 100 * second}}, paused, 20*second); v.Valid != Violation || !strings.Contains(v.Details[0], "from T+42.0") {
+		t.Errorf("asked for in vain after the pause: %s", v)
 	}
 }
 

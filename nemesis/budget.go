@@ -146,6 +146,25 @@ func (p *Plan) Budget(m Model) Budget {
 	return b
 }
 
+// Paused lists when the plan has clients paused, by name. A plan that was made of what
+// happened waits for no probe, and knows all of them.
+func (p *Plan) Paused(m Model) map[string][]Span {
+	all := map[string][]Span{}
+	for _, f := range p.Faults {
+		if f.Kind != Pause || f.At.Probe != "" {
+			continue
+		}
+		for _, x := range m.forces(f) {
+			for _, who := range x.who {
+				if slices.ContainsFunc(m.Topology.Clients, func(c Place) bool { return c.Name == who }) {
+					all[who] = append(all[who], Span{From: x.from, To: x.to})
+				}
+			}
+		}
+	}
+	return all
+}
+
 // force is one fault during one stretch of time.
 type force struct {
 	Fault

@@ -430,3 +430,21 @@ func TestHappenedAtProbes(t *testing.T) {
 		t.Errorf("happened:\n%swant:\n%s", got, want)
 	}
 }
+
+// A plan says when it pauses which client, each time; pauses of nodes, and what else
+// happens to clients, are not among them.
+func TestPaused(t *testing.T) {
+	p, err := ParsePlan(`
+		at T+5s pause c1,n2 for 2s times=2 every=4s
+		at T+6s crash c2 for 1s
+		at T+8s pause c2,c3 for 1s
+		at T+58s pause c3 for 9s`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	span := func(from, to time.Duration) Span { return Span{From: from * time.Second, To: to * time.Second} }
+	want := map[string][]Span{"c1": {span(5, 7), span(9, 11)}, "c2": {span(8, 9)}, "c3": {span(8, 9), span(58, 60)}}
+	if got := p.Paused(Model{Topology: nine(), End: time.Minute}); !reflect.DeepEqual(got, want) {
+		t.Errorf("paused %v, want %v", got, want)
+	}
+}

@@ -35,7 +35,7 @@ func (x *run) topologyVerdicts(r *Result) []checker.Verdict {
 	if x.survey != nil && x.Placement > 0 {
 		all = append(all, x.survey.Placement(x.Placement))
 	}
-	return append(all, checker.Unserved(r.History, x.windows(r), int64(x.Liveness)), checker.Recovery(r.Recoveries))
+	return append(all, checker.Unserved(r.History, x.windows(r), x.paused(r), int64(x.Liveness)), checker.Recovery(r.Recoveries))
 }
 
 // takes are the kinds of faults that take nodes away.
@@ -104,6 +104,17 @@ func (x *run) windows(r *Result) []checker.Window {
 		}
 	}
 	return joined(all, int64(x.Healed), int64(x.Duration))
+}
+
+// paused lists when clients really were paused, by name.
+func (x *run) paused(r *Result) map[string][]checker.Window {
+	all := map[string][]checker.Window{}
+	for client, spans := range nemesis.Happened(r.Faults).Paused(x.Model()) {
+		for _, s := range spans {
+			all[client] = append(all[client], checker.Window{From: int64(s.From), To: int64(s.To)})
+		}
+	}
+	return all
 }
 
 // pairs are each client or node with the first node: two that must be in touch.
