@@ -106,6 +106,14 @@ func (c *cache) gap(d *kv.RangeDescriptor, s keys.Span, below bool) *kv.RangeDes
 	return &part
 }
 
+// below is the gap that the cache has around the beginning of the span, or around its end,
+// and below the range d, as if it belonged to d.
+func (c *cache) below(d *kv.RangeDescriptor, s keys.Span, end bool) *kv.RangeDescriptor {
+	all := *d
+	all.StartKey, all.EndKey = s.Key, d.StartKey
+	return c.gap(&all, s, end)
+}
+
 // evict removes e, and reports whether it was still there.
 func (c *cache) evict(e *entry) bool {
 	i := c.after(e.desc.StartKey)

@@ -18,8 +18,8 @@ type piece struct {
 // group is what goes to one range, in the order of the batch.
 type group struct {
 	r     *Router
-	start keys.Key // of the range; two groups may go to the same
-	proof bool     // proofs that go with a commit, apart from it
+	desc  *kv.RangeDescriptor // what was known of the range; two groups may go to the same
+	proof bool                // proofs that go with a commit, apart from it
 	ba    *kv.BatchRequest
 	at    []int // of each request, the index in the undivided batch
 	whole bool  // it is the batch itself, which was not to be divided by what was known
@@ -148,7 +148,7 @@ func (r *Router) groups(t env.Task, ba *kv.BatchRequest, deadline time.Duration,
 					rest.Key = s.EndKey
 				}
 			}
-			all = r.assign(all, ba, e.desc.StartKey, piece{i, part}, staging && request.Method() == kv.QueryIntent, deadline)
+			all = r.assign(all, ba, e.desc, piece{i, part}, staging && request.Method() == kv.QueryIntent, deadline)
 			if !request.Method().Ranged() || !rest.Key.Less(rest.EndKey) {
 				break
 			}
@@ -157,24 +157,32 @@ func (r *Router) groups(t env.Task, ba *kv.BatchRequest, deadline time.Duration,
 	return all, nil
 }
 
-// assign puts a piece into the group of its range. Proofs that go with a commit have
-// groups of their own: they wait for the writes that they prove, and nothing else
-// should.
-func (r *Router) assign(all []*group, ba *kv.BatchRequest, start keys.Key, p piece, proof bool, deadline time.Duration) []*group {
+// assign puts a piece into the group of its range. What is known of a range changes while
+// a batch is divided, and an index that is behind in one entry and not in the next
+// names a range twice, once with each extent: a piece joins a group if that range, as it was
+// thought to be, holds it, or if it must stay in order with what the group has (scenario
+// index-of-two-ages). Proofs that go with a commit have groups of their own: they wait for
+// the writes that they prove, and nothing else should.
+func (r *Router) assign(all []*group, ba *kv.BatchRequest, desc *kv.RangeDescriptor, p piece, proof bool, deadline time.Duration) []*group {
 	var g *group
 	for _, x := range all {
-		if x.proof == proof && x.start.Equal(start) {
+		if x.proof == proof && (x.desc.ContainsSpan(p.request.Span()) || x.overlaps(p.request.Span())) {
 			g = x
 		}
 	}
 	if g == nil {
-		g = &group{r: r, start: start, proof: proof, deadline: deadline, ba: &kv.BatchRequest{Header: ba.Header}}
+		g = &group{r: r, desc: desc, proof: proof, deadline: deadline, ba: &kv.BatchRequest{Header: ba.Header}}
 		g.ba.CanForwardReadTS = false // else each part might move up by itself
 		all = append(all, g)
 	}
 	g.ba.Requests = append(g.ba.Requests, p.request)
 	g.at = append(g.at, p.index)
 	return all
+}
+
+// overlaps reports that the group has requests for the same keys.
+func (g *group) overlaps(s keys.Span) bool {
+	return slices.ContainsFunc(g.ba.Requests, func(r kv.Request) bool { return r.Span().Overlaps(s) })
 }
 
 // send delivers the group, dividing it further if its range has been split.

@@ -50,6 +50,7 @@ const (
 	ProbeRedirected  env.Probe = "kvclient: redirected to another leaseholder"
 	ProbeStale       env.Probe = "kvclient: stale descriptor"
 	ProbeBehind      env.Probe = "kvclient: index behind what is known"
+	ProbeMissing     env.Probe = "kvclient: a range is not in the index, the one above it is"
 	ProbeExhausted   env.Probe = "kvclient: no replica took the batch"
 	ProbeCrossed     env.Probe = "kvclient: read crosses ranges"
 	ProbeReadRetried env.Probe = "kvclient: read tried again, outcome unknown"
@@ -74,7 +75,7 @@ const (
 
 // Probes lists the rare points of the room.
 func Probes() []env.Probe {
-	return []env.Probe{ProbeAmbiguous, ProbeRedirected, ProbeStale, ProbeBehind, ProbeExhausted, ProbeCrossed,
+	return []env.Probe{ProbeAmbiguous, ProbeRedirected, ProbeStale, ProbeBehind, ProbeMissing, ProbeExhausted, ProbeCrossed,
 		ProbeReadRetried, ProbeCoalesced, ProbeGatewayLost, ProbeDivided, ProbeTxnResent, ProbeTxnAbortNoticed,
 		ProbeTxnWriteLost, ProbeTxnStagedTooLow, ProbeTxnStaged, ProbeTxnRecovered, ProbeTxnRefreshed, ProbeTxnRefreshFailed,
 		ProbeTxnCondensed, ProbeTxnRestarted, ProbeTxnAborted, ProbeTxnAmbiguous, ProbeTxnCommitWait}

@@ -143,6 +143,10 @@ func (o *op) metaSpan() (from, end keys.Key) {
 // of their transaction, which is in the range that is being changed, and that has to be
 // looked up. What is committed is enough, since it is one change behind at most: somebody
 // whom it names has applied the next one, and tells.
+//
+// The entries of one change become visible one after the other. If the right side of a split
+// is there, and the left side not yet, the index has nothing about the keys of the
+// left one; those who have the range above know more (scenario half-an-index).
 func (o *op) readMeta(s keys.Span) *kv.Error {
 	r := o.r
 	for s.Key.Less(s.EndKey) {
@@ -163,7 +167,7 @@ func (o *op) readMeta(s keys.Span) *kv.Error {
 			return br.Err
 		}
 		rows, _ := kv.ScanResult(br.Responses[0])
-		for _, row := range rows {
+		for i, row := range rows {
 			d, err := kv.ParseDescriptor(row.Value)
 			if err != nil {
 				r.p.Log("descriptor at %s: %v", row.Key, err)
@@ -172,6 +176,10 @@ func (o *op) readMeta(s keys.Span) *kv.Error {
 			if !r.insert(d) && o.wants(d) {
 				r.p.Probe(ProbeBehind)
 				o.behind = &entry{desc: r.cache.gap(d, o.span, o.below)}
+			}
+			if i == 0 && !o.wants(d) && o.cached() == nil {
+				r.p.Probe(ProbeMissing)
+				o.behind = &entry{desc: r.cache.below(d, o.span, o.below)}
 			}
 		}
 		if len(rows) > 0 {
