@@ -86,16 +86,20 @@ func (c *Cluster) tellClients() {
 }
 
 // LoseDisk implements nemesis.Target.
-func (c *Cluster) LoseDisk(name string) bool {
+func (c *Cluster) LoseDisk(name string) (spared string) {
 	n := c.node(name)
 	if !n.Joined() {
-		return false
+		return name + " was not there"
+	}
+	if r := c.bereaves(n); r != "" {
+		return fmt.Sprintf("without the disk of %s most voters of %s would be lost", name, r)
 	}
 	c.PowerLoss([]string{name})
+	n.kept = nil
 	n.disks++
 	n.id += idsPerDisk
 	n.disk = disk.New(c.sim, fmt.Sprintf("%s/disk%d", name, n.disks), c.cfg.Disk)
-	return true
+	return ""
 }
 
 // Drain implements nemesis.Target.

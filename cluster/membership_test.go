@@ -106,3 +106,17 @@ func TestLostDisk(t *testing.T) {
 		}
 	})
 }
+
+// A disk is lost while another node is down, since that one will be back; the disk of a
+// second one is spared, since nothing makes new copies here.
+func TestSecondDiskIsSpared(t *testing.T) {
+	reports := withSpares(t, "at T+5s crash n3 for 3s\nat T+6s replace-node n2 for 1s\nat T+10s lose-disk n3", func(s *sim.Sim, c *cluster.Cluster) {
+		s.RunUntil(sim.Time(12 * time.Second))
+		if c.NodeOf(2) != nil || c.NodeOf(3) == nil {
+			t.Errorf("the disk of n2 is lost: %v, and that of n3: %v", c.NodeOf(2) == nil, c.NodeOf(3) == nil)
+		}
+	})
+	if reports[1].Count != 1 || reports[2].Count != 0 || reports[2].Nothing != "without the disk of n3 most voters of r1 would be lost" {
+		t.Errorf("%v", reports)
+	}
+}

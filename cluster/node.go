@@ -27,6 +27,7 @@ type Node struct {
 	machine  *sim.Machine
 	disk     *disk.Disk
 	server   *server.Server // nil while down or starting
+	kept     []held         // what it had when it went down
 	stopping *sim.Proc      // the incarnation that was asked to stop
 	deaths   []string       // why each incarnation ended
 }
@@ -85,6 +86,7 @@ func (n *Node) machineOf() *sim.Machine { return n.machine }
 func (n *Node) start() {
 	e := n.cluster.newEnv(n.machine, "server", n.disk)
 	e.OnDeath(func() {
+		n.kept = n.copies()
 		n.server = nil
 		n.deaths = append(n.deaths, e.Reason())
 	})

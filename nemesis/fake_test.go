@@ -114,13 +114,13 @@ func (t *fakeTarget) Join(name string) bool {
 	delete(t.absent, name)
 	return was
 }
-func (t *fakeTarget) LoseDisk(name string) bool {
+func (t *fakeTarget) LoseDisk(name string) string {
 	if t.absent[name] {
-		return false
+		return name + " was not there"
 	}
 	t.say("lose disk of %s", name)
 	t.kill(name)
-	return true
+	return ""
 }
 
 // Decommission takes two seconds if the node lives, and is in vain if not.

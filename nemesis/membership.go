@@ -43,15 +43,15 @@ func (t *tally) Heal() {}
 // Count implements Effect.
 func (t *tally) Count() int64 { return t.n }
 
-// loseDisks takes power and disk. A node that is replaced begins again, as another, when
-// the fault is over; the others never do.
+// loseDisks takes power and disk, but of those that are spared. A node that is replaced
+// begins again, as another, when the fault is over; the others never do.
 func (r *Runner) loseDisks(x *running, o *occurrence) {
 	var count int64
 	o.count = func() int64 { return count }
 	var held []*endpoint
 	for _, n := range r.victims(x) {
-		if !r.t.LoseDisk(n) {
-			x.reason = fmt.Sprintf("%s was not there", n)
+		if why := r.t.LoseDisk(n); why != "" {
+			x.reason = why
 			continue
 		}
 		count++
@@ -126,7 +126,8 @@ func (r *Runner) outrun(x *running, o *occurrence) {
 // leaves says what a plan would take away for good that must not go, or "": a majority
 // of the copies of some range, whose data would be lost, or more nodes than can hold all
 // copies. Disks that are lost one after another, with time for repair between them, count
-// as if lost at once: how long a repair takes under other faults is not known.
+// as if lost at once: how long a repair takes under other faults is not known. Nor is where
+// copies have been moved meanwhile; that is for Target.LoseDisk to look at.
 func (p *Plan) leaves(m Model) string {
 	var lost []string
 	members := len(m.Topology.Nodes)

@@ -69,9 +69,10 @@ type Target interface {
 	// false for who is part of it already.
 	Join(name string) bool
 	// LoseDisk is a loss of power after which nothing of the disk is left. What is
-	// started there later is a new node on an empty disk. It returns false for who has
-	// not joined, or has left.
-	LoseDisk(name string) bool
+	// started there later is a new node on an empty disk. The disk is spared if the node has
+	// not joined, or has left, or if data would be lost that no system could keep: the
+	// answer says why, and is "" if the disk is lost.
+	LoseDisk(name string) (spared string)
 	// Decommission has everything that the node holds moved to others, however long
 	// that takes, and then ends it for good. Its count is 1 once it has ended.
 	Decommission(name string) Effect
