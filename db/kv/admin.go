@@ -86,7 +86,7 @@ type AdminChangeReplicasRequest struct {
 	Generation int64
 	Changes    []ReplicaChange
 	// LeaseTo is the store to which the lease goes if the leaseholder's replica is to lose
-	// its vote; 0: any voter that stays.
+	// its vote; 0: any voter that stays, and so if that store is down for long.
 	LeaseTo StoreID
 }
 

@@ -43,7 +43,7 @@ const (
 	// take back what it did.
 	changePatience = time.Minute
 	changeUndo     = 10 * time.Second
-	// changeGrace is how long the store of a learner may be down.
+	// changeGrace is how long a store may be down that is to have a learner or the lease.
 	changeGrace = 5 * time.Second
 	// changePause is how long it waits between two looks at something that takes time.
 	changePause = 50 * time.Millisecond
@@ -282,11 +282,21 @@ func (c *change) promote(t env.Task) error {
 	}))
 }
 
-// handOver gives the lease to a voter that stays, and has its store do the rest.
+// handOver gives the lease to a voter that stays, and has its store do the rest. The store
+// that was asked for may be down by now: then another one takes the lease, since the joint
+// configuration, and all that queues behind the change, must not wait until it comes back
+// (scenarios/found/lease-to-the-dead).
 func (c *change) handOver(t env.Task) error {
+	to, live := c.q.LeaseTo, c.s.cfg.Env.Mono()
 	for moved := false; !moved; {
+		if d, ok := c.desc.Replica(to); ok && c.s.Live(d.NodeID) {
+			live = c.s.cfg.Env.Mono()
+		} else if to != 0 && c.s.cfg.Env.Mono()-live > changeGrace {
+			c.s.cfg.Env.Log("change of r%d: the lease does not go to s%d, which is down: any other may have it", c.desc.RangeID, to)
+			to = 0
+		}
 		for _, d := range c.desc.Replicas {
-			if kv.RoleOf(d.Type) != kv.RoleVoter || c.q.LeaseTo != 0 && c.q.LeaseTo != d.StoreID || !c.s.Live(d.NodeID) {
+			if kv.RoleOf(d.Type) != kv.RoleVoter || to != 0 && to != d.StoreID || !c.s.Live(d.NodeID) {
 				continue
 			}
 			_, err := c.r.TransferLease(t, d.StoreID)
