@@ -50,7 +50,8 @@ type run struct {
 	stopped  bool                        // clients stop after their present operation
 	ended    bool                        // and so do those of the final reads
 	finals   []*final
-	settled  bool // replicas were alike at the end
+	settled  bool // all replicas have what any had when the clients were done
+	alike    bool // and at one moment afterwards were at the same index
 	cut      bool // stopped by Options.Until
 }
 
@@ -245,8 +246,11 @@ func (x *run) finish() {
 	x.runWhile(limit, func() bool { return !x.finalsDone() })
 	x.ended = true
 	if x.watch != nil {
+		goals := x.watch.Goals()
 		x.runWhile(limit.Add(x.Settle), func() bool { return !x.watch.CaughtUp() })
-		if x.settled = x.watch.CaughtUp(); x.settled {
+		x.alike = x.watch.CaughtUp()
+		x.settled = x.alike || x.watch.Reached(goals)
+		if x.alike {
 			x.watch.CheckIndex()
 		}
 		x.watch.CompareReplicas()

@@ -251,3 +251,20 @@ func TestTwoHoldersAreFound(t *testing.T) {
 	c.Sim().RunUntil(c.Sim().Now().Add(40 * time.Second))
 	wantProblem(t, w, "held a valid lease too")
 }
+
+// Replicas that lag behind what any had are told from those of a range that goes on.
+func TestGoals(t *testing.T) {
+	_, w := watched(t)
+	goals := w.Goals()
+	if len(goals) == 0 || !w.CaughtUp() || !w.Reached(goals) {
+		t.Fatalf("a cluster at rest has reached what it has: %v", goals)
+	}
+	goals[0].Index--
+	if !w.Reached(goals) {
+		t.Error("replicas beyond the goal have not reached it")
+	}
+	goals[0].Index += 2
+	if w.Reached(goals) {
+		t.Error("a goal beyond all replicas is reached")
+	}
+}

@@ -217,14 +217,17 @@ func (s *Store) HandleApplied(t env.Task, q *AppliedRequest) *AppliedReply {
 // MergeOutcome implements replica.Host. The transaction is waited for at its record, and
 // aborted if its coordinator is not heard of. When it is over, and its locks are gone, its
 // record may be gone too; who asks then is told that it is aborted, and that may not be
-// so. The index knows: whichever range begins there, or holds what began there.
+// so. The index knows: whichever range begins there, or holds what began there. What is
+// committed there says enough, since the record stays until no lock of the merge is left; and
+// other changes under way cannot be waited for, whose records may be in the range that is
+// frozen (scenario frozen-in-a-circle).
 func (s *Store) MergeOutcome(t env.Task, r *replica.Replica, txn kv.TxnMeta) (committed bool, err *kv.Error) {
 	push := &kv.PushTxnRequest{Key: txn.Key, Pushee: txn, Type: kv.PushTouch}
 	pushee, err := s.txns.PushTxn(t, push, kv.WaitBlock)
 	if err != nil || pushee.Status == kv.Committed {
 		return err == nil, err
 	}
-	d, err := s.lookup(t, r.Desc().StartKey)
+	d, err := s.lookup(t, r.Desc().StartKey, kv.WaitCommitted)
 	if err != nil {
 		return false, err
 	}
@@ -235,16 +238,17 @@ func (s *Store) MergeOutcome(t env.Task, r *replica.Replica, txn kv.TxnMeta) (co
 }
 
 // lookup is the descriptor of the range that holds k, as the index says at this moment.
-// It is no hint: a change under way is waited for.
-func (s *Store) lookup(t env.Task, k keys.Key) (*kv.RangeDescriptor, *kv.Error) {
+// With WaitBlock it is no hint: a change under way is waited for.
+func (s *Store) lookup(t env.Task, k keys.Key, wait kv.WaitPolicy) (*kv.RangeDescriptor, *kv.Error) {
 	at, ok := keys.MetaSpan(k)
 	if !ok {
 		return nil, kv.Errorf(kv.BadRequest, "%s is in the first range, which is in no index", k)
 	}
-	rows, err := s.cfg.DB.Scan(t, at.Key, at.EndKey, 1)
+	br, err := s.cfg.DB.Batch(t, kv.Header{MaxKeys: 1, WaitPolicy: wait}, &kv.ScanRequest{Key: at.Key, EndKey: at.EndKey})
 	if err != nil {
 		return nil, kv.AsError(err)
 	}
+	rows, _ := kv.ScanResult(br.Responses[0])
 	if len(rows) == 0 {
 		return nil, kv.Errorf(kv.NodeUnavailable, "the index has nothing about %s", k)
 	}

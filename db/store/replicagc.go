@@ -91,7 +91,7 @@ func (q *replicaGC) look(t env.Task, r *replica.Replica) (next kv.ReplicaID, gon
 // which is in no index.
 func (s *Store) descriptor(t env.Task, k keys.Key) (*kv.RangeDescriptor, *kv.Error) {
 	if _, ok := keys.MetaSpan(k); ok {
-		return s.lookup(t, k)
+		return s.lookup(t, k, kv.WaitBlock)
 	}
 	v, err := s.cfg.DB.Get(t, keys.RangeDescriptorKey(keys.Min))
 	if err != nil {
