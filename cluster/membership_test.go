@@ -4,7 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"simulacrum/checker"
 	"simulacrum/cluster"
 	"simulacrum/cluster/invariants"
 	"simulacrum/db/kv"
@@ -50,15 +49,7 @@ func withSpares(t *testing.T, plan string, look func(s *sim.Sim, c *cluster.Clus
 	if served < sim.Time(15*time.Second) {
 		t.Errorf("the last write succeeded at %s", served)
 	}
-	w.CompareReplicas()
-	for _, v := range w.Verdicts() {
-		if v.Valid != checker.OK {
-			t.Error(v)
-		}
-	}
-	for _, f := range s.Findings() {
-		t.Errorf("%s\n%s", &f, f.Stack)
-	}
+	wantAllWell(t, s, w)
 	return r.Reports()
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"simulacrum/checker"
 	"simulacrum/cluster"
+	"simulacrum/cluster/invariants"
 	"simulacrum/db/kv"
 	"simulacrum/db/replica"
 	"simulacrum/nemesis"
@@ -47,6 +48,13 @@ func underPlanAt(t *testing.T, seed uint64, plan string, look func(*sim.Sim, *cl
 	r := nemesis.Run(s.World(), c, p, nemesis.Options{End: 30 * time.Second})
 	look(s, c)
 	s.RunUntil(end)
+	wantAllWell(t, s, w)
+	return r.Reports()
+}
+
+// wantAllWell compares replicas, and fails the test for what was found in the run.
+func wantAllWell(t *testing.T, s *sim.Sim, w *invariants.Watcher) {
+	t.Helper()
 	w.CompareReplicas()
 	for _, v := range w.Verdicts() {
 		if v.Valid != checker.OK {
@@ -56,7 +64,6 @@ func underPlanAt(t *testing.T, seed uint64, plan string, look func(*sim.Sim, *cl
 	for _, f := range s.Findings() {
 		t.Errorf("%s\n%s", &f, f.Stack)
 	}
-	return r.Reports()
 }
 
 func count(s *sim.Sim, probe env.Probe) int64 { return s.ProbeCount(probe) }

@@ -199,6 +199,38 @@ func writeFiles(q request, res *scenarios.Result, out *result) ([]string, error)
 	if rep.Leads, err = leads(q, res, out); err != nil {
 		return nil, err
 	}
+	fill(rep, res)
+	for _, x := range extras(res, out) {
+		if x.text != "" {
+			rep.Files = append(rep.Files, report.File{Name: x.name, Doc: x.doc})
+		}
+	}
+	if err := rep.Write(q.Out); err != nil {
+		return nil, err
+	}
+	files := []string{filepath.Join(q.Out, "index.html"), filepath.Join(q.Out, "plan.txt")}
+	for _, x := range extras(res, out) {
+		name := filepath.Join(q.Out, x.name)
+		if x.text == "" {
+			if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return nil, err // what an earlier run left would mislead
+			}
+			continue
+		}
+		if err := os.WriteFile(name, []byte(x.text), 0o644); err != nil {
+			return nil, err
+		}
+		files = append(files, name)
+	}
+	if rep.Trace != nil {
+		files = append(files, filepath.Join(q.Out, "trace.txt"))
+	}
+	return files, nil
+}
+
+// fill puts into the report what the result tells of the run itself: where everything was,
+// what broke, and what was reached.
+func fill(rep *report.Report, res *scenarios.Result) {
 	rep.Places = placesOf(res)
 	for i, n := range res.Topology.All() {
 		node := report.Node{Name: n.Name, Region: n.Region, Zone: n.Zone}
@@ -235,32 +267,6 @@ func writeFiles(q request, res *scenarios.Result, out *result) ([]string, error)
 			rep.Porcupine, rep.PorcupineKey = b.Bytes(), regs.PictureKey
 		}
 	}
-	for _, x := range extras(res, out) {
-		if x.text != "" {
-			rep.Files = append(rep.Files, report.File{Name: x.name, Doc: x.doc})
-		}
-	}
-	if err := rep.Write(q.Out); err != nil {
-		return nil, err
-	}
-	files := []string{filepath.Join(q.Out, "index.html"), filepath.Join(q.Out, "plan.txt")}
-	for _, x := range extras(res, out) {
-		name := filepath.Join(q.Out, x.name)
-		if x.text == "" {
-			if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
-				return nil, err // what an earlier run left would mislead
-			}
-			continue
-		}
-		if err := os.WriteFile(name, []byte(x.text), 0o644); err != nil {
-			return nil, err
-		}
-		files = append(files, name)
-	}
-	if rep.Trace != nil {
-		files = append(files, filepath.Join(q.Out, "trace.txt"))
-	}
-	return files, nil
 }
 
 // extra is a file that the report does not write itself, empty if this run has none.
